@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"golang.org/x/text/language"
 )
@@ -27,7 +28,7 @@ func (s *Site) Lang(r *http.Request) string {
 		st.mu.Lock()
 		locales := st.locales
 		st.mu.Unlock()
-		if lang := s.texts.match(spacesToCommas(locales)); lang != "" {
+		if lang := s.texts.match(strings.ReplaceAll(locales, " ", ",")); lang != "" {
 			return lang
 		}
 	}
@@ -58,16 +59,6 @@ func (s *Site) menuLang(r *http.Request) string {
 	return ""
 }
 
-func spacesToCommas(s string) string {
-	b := []byte(s)
-	for i := range b {
-		if b[i] == ' ' {
-			b[i] = ','
-		}
-	}
-	return string(b)
-}
-
 // match finds the best language for an Accept-Language value, or "".
 func (c *catalogues) match(accept string) string {
 	if accept == "" || len(accept) > maxLocales {
@@ -86,18 +77,17 @@ func (c *catalogues) match(accept string) string {
 	return c.langs[i]
 }
 
-// menuTarget is the address the language links lead to: this page, or, when
-// this is the answer to a form, the page the form stood on.
+// menuTarget is the address a language link leads to: this page with all its
+// other parameters, or, when this is the answer to a form, the page the form
+// stood on (GET of the form's own address may not exist).
 func menuTarget(r *http.Request, lang string) string {
-	u := r.URL
+	target, q := "", r.URL.Query()
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		ref, err := url.Parse(r.Referer())
-		if err != nil || ref.Host != r.Host {
-			ref = &url.URL{Path: "/"}
+		target, q = "/", url.Values{}
+		if ref, err := url.Parse(r.Referer()); err == nil && ref.Host == r.Host {
+			target, q = "/"+strings.TrimLeft(ref.EscapedPath(), "/"), ref.Query()
 		}
-		u = ref
 	}
-	q := u.Query()
 	q.Set(langParam, lang)
-	return "?" + q.Encode()
+	return target + "?" + q.Encode()
 }

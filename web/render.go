@@ -24,14 +24,19 @@ type View interface {
 
 // pageInfo is what a view tells the frame around it.
 type pageInfo struct {
-	name       string // template file without .html
-	title      string // catalogue key of the document's title
-	titleArgs  map[string]string
-	wide       string // "", "list" or "error": the card's width
-	form       bool   // has a form of ours, so the browser needs an id
-	transient  bool   // must not be reloaded: no language menu
-	strictCOOP bool   // not part of the sign-in chain
+	name       string   // template file without .html
+	title      string   // catalogue key of the document's title
+	args       []string // of the title: name, value …
+	wide       string   // "", "list" or "error": the card's width
+	form       bool     // has a form of ours, so the browser needs an id
+	transient  bool     // must not be reloaded: no language menu
+	problem    bool     // a form that was not accepted
+	strictCOOP bool     // not part of the sign-in chain
 }
+
+// headersView is a view that changes the page headers, or refuses to be shown
+// because its address is not fit for one.
+type headersView interface{ headers(http.Header) error }
 
 // parseTemplates makes one set per page: the frame, the parts, the page.
 func parseTemplates(st *static) (map[string]*template.Template, error) {
@@ -71,26 +76,29 @@ func pageHeaders(h http.Header, formAction, coop string) {
 // bound to, if there is none yet) to views with forms, so call it before
 // writing anything else. Nothing is written when an error is returned.
 func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, v View) error {
-	r, _ = s.begin(r)
+	r, st := s.begin(r)
 	info := v.page()
 	set := s.templates[info.name]
 	if set == nil {
 		return fmt.Errorf("render: no template %q", info.name)
 	}
-	d := &frameData{V: v, Lang: s.Lang(r), Info: info, Languages: nil, site: s, Path: r.URL.Path}
+	d := &frameData{V: v, Lang: s.Lang(r), Info: info, site: s}
 	d.links(s, r)
 	if info.form {
+		if st.noCookies {
+			return fmt.Errorf("render %s: a form on a route without cookies", info.name)
+		}
 		d.CSRF = s.csrfToken(s.Browser(w, r))
 	}
-	if h, ok := v.(interface{ headers(http.Header) error }); ok {
-		pageHeaders(w.Header(), "'self'", coopPopups)
+	coop := coopPopups
+	if info.strictCOOP {
+		coop = coopStrict
+	}
+	pageHeaders(w.Header(), "'self'", coop)
+	if h, ok := v.(headersView); ok {
 		if err := h.headers(w.Header()); err != nil {
 			return fmt.Errorf("render %s: %w", info.name, err)
 		}
-	} else if info.strictCOOP {
-		pageHeaders(w.Header(), "'self'", coopStrict)
-	} else {
-		pageHeaders(w.Header(), "'self'", coopPopups)
 	}
 	var buf bytes.Buffer
 	if err := set.ExecuteTemplate(&buf, "frame.html", d); err != nil {
@@ -107,10 +115,13 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, v View
 	return nil
 }
 
+// Card is the class of the card's width.
+func (d *frameData) Card() string { return d.Info.wide }
+
 // frameData is what templates see: `.` in the frame, `$` in parts and pages.
 type frameData struct {
 	V                View
-	Lang, CSRF, Path string
+	Lang, CSRF       string
 	Info             pageInfo
 	Languages        []langLink
 	HelpURL, Privacy string
@@ -133,11 +144,14 @@ func (d *frameData) links(s *Site, r *http.Request) {
 	}
 }
 
-// Title is the document's title.
-func (d *frameData) Title() string { return d.site.texts.text(d.Lang, d.Info.title, d.Info.titleArgs) }
-
-// Card is the class of the card's width.
-func (d *frameData) Card() string { return d.Info.wide }
+// Title is the document's title; a problem comes first, as it does in speech.
+func (d *frameData) Title() string {
+	title := d.T(d.Info.title, d.Info.args...)
+	if d.Info.problem {
+		return d.T("title.problem", "title", title)
+	}
+	return title
+}
 
 // T returns the text of a key; args are name, value, name, value …
 func (d *frameData) T(key string, args ...string) string {
@@ -160,6 +174,12 @@ func (d *frameData) TStrong(key string, args ...string) template.HTML {
 	}
 	text := template.HTMLEscapeString(d.site.texts.text(d.Lang, key, nil))
 	return template.HTML(fill(text, func(name string) (string, bool) { v, ok := values[name]; return v, ok }))
+}
+
+// TCode is T with every placeholder shown as code under its own name.
+func (d *frameData) TCode(key string) template.HTML {
+	text := template.HTMLEscapeString(d.site.texts.text(d.Lang, key, nil))
+	return template.HTML(fill(text, func(name string) (string, bool) { return "<code>" + name + "</code>", true }))
 }
 
 // In reports a span of time in words, rounded up, for "try again in …".

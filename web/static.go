@@ -29,8 +29,12 @@ type staticFile struct {
 	zipped []byte // nil when it would not be smaller
 }
 
+// The bitmaps (favicon.ico 32, apple-touch-icon 180, icon-maskable 512) are
+// drawn from favicon.svg; the last two without its corners, because the system
+// cuts its own.
+
 // fixed are the files that browsers and robots look for under their own names.
-var fixed = [...]string{"favicon.ico", "favicon.svg", "apple-touch-icon.png", "manifest.webmanifest", "robots.txt"}
+var fixed = [...]string{"favicon.ico", "favicon.svg", "apple-touch-icon.png", "icon-maskable.png", "manifest.webmanifest", "robots.txt"}
 
 func loadStatic() (*static, error) {
 	entries, err := staticFiles.ReadDir("static")

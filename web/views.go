@@ -143,46 +143,98 @@ type RedirectErrorPage struct {
 	// Received is the address as it came; control characters are shown as
 	// U+FFFD.
 	Received string
-	// Rule is a key under redirect.rule: "exact" (default), "missing",
-	// "scheme", "fragment".
+	// Rule is a key under redirect.rule: "exact" (default), "missing" (or
+	// sent twice), "scheme", "fragment".
 	Rule string
-	// ID is the request id; Render fills it in when empty.
+	// ID is the request id, shown at the end.
 	ID string
 }
 
-func (LoginPage) page() pageInfo {
-	return pageInfo{name: "login", title: "login.title", form: true}
+func (v LoginPage) page() pageInfo {
+	return pageInfo{name: "login", title: "login.title", form: true, problem: v.Problem != ""}
 }
-func (PasswordPage) page() pageInfo {
-	return pageInfo{name: "password", title: "password.title", form: true}
+
+func (v PasswordPage) page() pageInfo {
+	return pageInfo{name: "password", title: "password.title", form: true, problem: v.Problem != ""}
 }
+
 func (v ConsentPage) page() pageInfo {
-	return pageInfo{name: "consent", title: "consent.title", titleArgs: map[string]string{"client": v.Who()}, wide: "list", form: true}
+	return pageInfo{name: "consent", title: "consent.title", args: []string{"client", v.Who()}, wide: "list", form: true}
 }
-func (v ContinuePage) page() pageInfo {
+
+func (ContinuePage) page() pageInfo {
 	return pageInfo{name: "continue", title: "continue.title", transient: true}
 }
+
 func (FormPostPage) page() pageInfo {
 	return pageInfo{name: "form_post", title: "continue.title", transient: true}
 }
+
 func (HomePage) page() pageInfo {
 	return pageInfo{name: "home", title: "home.title", wide: "list", form: true, strictCOOP: true}
 }
+
 func (SignOutPage) page() pageInfo {
 	return pageInfo{name: "sign_out", title: "sign-out.title", form: true}
 }
+
 func (SignedOutPage) page() pageInfo { return pageInfo{name: "signed_out", title: "signed-out.title"} }
-func (SetupPage) page() pageInfo {
-	return pageInfo{name: "setup", title: "setup.title", form: true, strictCOOP: true}
+
+func (v SetupPage) page() pageInfo {
+	return pageInfo{name: "setup", title: "setup.title", form: true, problem: v.Problem != "", strictCOOP: true}
 }
+
 func (SetupDonePage) page() pageInfo {
 	return pageInfo{name: "setup_done", title: "setup-done.title", transient: true, strictCOOP: true}
 }
+
 func (v ErrorPage) page() pageInfo {
-	return pageInfo{name: "error", title: "error." + v.Key + ".title", titleArgs: v.Args, wide: "error"}
+	return pageInfo{name: "error", title: "error." + v.Key + ".title", args: flatten(v.Args), wide: "error"}
 }
+
 func (v RedirectErrorPage) page() pageInfo {
-	return pageInfo{name: "redirect_error", title: "redirect.title", titleArgs: map[string]string{"client": v.Client}, wide: "error"}
+	return pageInfo{name: "redirect_error", title: v.TitleKey(), args: []string{"client", v.Client}, wide: "error"}
+}
+
+func flatten(args map[string]string) []string {
+	out := make([]string, 0, 2*len(args))
+	for name, value := range args {
+		out = append(out, name, value)
+	}
+	return out
+}
+
+// Known reports whether the catalogues explain this scope.
+func (c ConsentScope) Known() bool {
+	switch c.Name {
+	case "openid", "profile", "email", "address", "phone", "offline_access":
+		return true
+	}
+	return false
+}
+
+// Icon is the row's symbol in the sprite.
+func (c ConsentScope) Icon() string {
+	if c.Known() {
+		return c.Name
+	}
+	return "key"
+}
+
+// TitleKey is the catalogue key of the heading, with or without a name.
+func (v RedirectErrorPage) TitleKey() string {
+	if v.Client == "" {
+		return "redirect.title-unnamed"
+	}
+	return "redirect.title"
+}
+
+// TextKey is the catalogue key of the sentence below it.
+func (v RedirectErrorPage) TextKey() string {
+	if v.Client == "" {
+		return "redirect.text-unnamed"
+	}
+	return "redirect.text"
 }
 
 // Who names the application, by its host when it has no name.
@@ -254,7 +306,7 @@ func (v FormPostPage) headers(h http.Header) error {
 	if (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"") {
 		return errors.New("form_post address is not absolute http or https")
 	}
-	pageHeaders(h, u.Scheme+"://"+u.Host, coopPopups)
+	h.Set("Content-Security-Policy", fmt.Sprintf(pageCSP, u.Scheme+"://"+u.Host))
 	// With same-origin the application would see Origin: null and refuse.
 	h.Set("Referrer-Policy", "strict-origin")
 	return nil
