@@ -92,6 +92,21 @@ func TestAccessTokenHasOneSpelling(t *testing.T) {
 	}
 }
 
+// Go's decoder skips line breaks, so where the last byte is zero a line break in
+// place of the last character would decode to the same bytes.
+func TestLineBreakDoesNotStandForAZeroByte(t *testing.T) {
+	r, src := testRing(t), NewSource(rand.Reader)
+	token := r.AccessToken(src, grantID(), created())
+	for !strings.HasSuffix(token, "A") || !strings.Contains("AQgw", token[76:77]) {
+		token = r.AccessToken(src, grantID(), created())
+	}
+	for _, c := range []string{"\n", "\r"} {
+		if _, _, _, err := r.OpenAccessToken(token[:77] + c); !errors.Is(err, ErrToken) {
+			t.Error("a second spelling was accepted")
+		}
+	}
+}
+
 func TestPrefixAndKeyIDOfAnAccessTokenAreAuthenticated(t *testing.T) {
 	// Two token keys of one ring that are the same key under two ids: only the
 	// associated data tells them apart.
