@@ -105,6 +105,11 @@ func Next(s SignIn, f Facts, now time.Time) Decision {
 	case f.Client != nil && f.Client.Disabled():
 		return Decision{Step: StepRefuse, Error: "unauthorized_client"}
 	}
+	if len(s.Methods) > 0 && (f.Account == nil || f.Account.ID != s.AccountID) {
+		// The browser signed out, or somebody else signed in, since this
+		// sign-in proved its person.
+		return Decision{Step: StepExpired}
+	}
 	if !authenticated(s, f, now) {
 		switch {
 		case s.Request.Prompted("none"):
@@ -158,7 +163,7 @@ func withinAge(authAt time.Time, maxAge int64, now time.Time) bool {
 }
 
 func needsConsent(s SignIn, f Facts) bool {
-	if f.Client == nil || s.Consented {
+	if f.Client == nil || s.Consented && s.AccountID == f.Account.ID {
 		return false
 	}
 	if s.Request.Prompted("consent") {

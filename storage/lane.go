@@ -40,12 +40,12 @@ func (tx *Tx) ReserveAttempt(subject, lane string, policy identity.LockPolicy, n
 	return after, ok && given, err
 }
 
-// CountFailure adds one to the subject's failures in a row over all lanes and
+// CountFailures adds n to the subject's failures in a row over all lanes and
 // returns the sum.
-func (tx *Tx) CountFailure(subject string, now time.Time) (total int, err error) {
-	err = tx.r.QueryRow(`INSERT INTO lane (subject, lane, failures, touched_at) VALUES ($1, $2, 1, $3)
-		ON CONFLICT (subject, lane) DO UPDATE SET failures = lane.failures + 1, touched_at = excluded.touched_at
-		RETURNING failures`, subject, identity.LaneTotal, micros(now)).Scan(&total)
+func (tx *Tx) CountFailures(subject string, n int, now time.Time) (total int, err error) {
+	err = tx.r.QueryRow(`INSERT INTO lane (subject, lane, failures, touched_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (subject, lane) DO UPDATE SET failures = lane.failures + $3, touched_at = excluded.touched_at
+		RETURNING failures`, subject, identity.LaneTotal, n, micros(now)).Scan(&total)
 	return total, err
 }
 

@@ -71,19 +71,21 @@ func (tx *Tx) SetLogin(id, login, loginKey string) (bool, error) {
 }
 
 // ProveSignIn stores who the person proved to be and the session that came of
-// it. It answers false where the sign-in is closed, or proved already, or was
-// meanwhile given another address: one guess, one proof.
+// it. It answers false where the sign-in is closed, was meanwhile given another
+// address, or belongs to another account by an earlier proof.
 func (tx *Tx) ProveSignIn(s identity.SignIn) (bool, error) {
 	return tx.changed(`UPDATE signin SET account_id = $2, session_id = $3, managing_org = $4, via_connection = $5, methods = $6, auth_at = $7
-		WHERE id = $1 AND closed_at = 0 AND methods = '' AND login_key = $8`,
+		WHERE id = $1 AND closed_at = 0 AND login_key = $8 AND (methods = '' OR account_id = $2)`,
 		s.ID, s.AccountID, s.SessionID, s.ManagingOrg, s.ViaConnection, join(s.Methods), micros(s.AuthAt), s.LoginKey)
 }
 
-// SetConsented stores the answer of the consent page: refusal is "" for yes. It
-// answers false where the sign-in is closed or answered already.
-func (tx *Tx) SetConsented(id, refusal string) (bool, error) {
-	return tx.changed(`UPDATE signin SET consented = $2, refusal = $3
-		WHERE id = $1 AND closed_at = 0 AND consented = FALSE AND refusal = ''`, id, refusal == "", refusal)
+// SetConsented stores the answer that the account gave on the consent page:
+// refusal is "" for yes. It answers false where the sign-in is closed or that
+// account answered already.
+func (tx *Tx) SetConsented(id, accountID, refusal string) (bool, error) {
+	return tx.changed(`UPDATE signin SET consented = $3, refusal = $4, account_id = $2
+		WHERE id = $1 AND closed_at = 0 AND refusal = '' AND (consented = FALSE OR account_id <> $2)
+		AND (methods = '' OR account_id = $2)`, id, accountID, refusal == "", refusal)
 }
 
 // CloseSignIn ends a sign-in; only the first of several calls answers true.

@@ -1,0 +1,188 @@
+package authserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+
+	"simplon/web"
+)
+
+// protocolError is an OAuth error with its HTTP status (RFC 6749, section 5.2).
+// Its description may be shown to the developer of the client; cause goes to the
+// log only.
+type protocolError struct {
+	code        string
+	description string
+	status      int
+	challenge   string // WWW-Authenticate, "" for none
+	cause       error
+}
+
+// Error names the code, for the log.
+func (e *protocolError) Error() string { return "oauth: " + e.code + ": " + e.description }
+
+// Unwrap returns the cause.
+func (e *protocolError) Unwrap() error { return e.cause }
+
+// refuse makes a protocol error of one of the library's kinds with status 400.
+func refuse(kind func() *oidc.Error, description string) *protocolError {
+	return &protocolError{code: string(kind().ErrorType), description: description, status: http.StatusBadRequest}
+}
+
+func (e *protocolError) because(err error) *protocolError {
+	e.cause = err
+	return e
+}
+
+// params are the parameters of a protocol request, one value each.
+type params map[string]string
+
+// parseParams reads an urlencoded query or form. A parameter sent twice is an
+// error (RFC 6749, section 3.1), named by duplicate; an empty one counts as not
+// sent, and so do the empty client fields that some clients send beside Basic.
+func parseParams(raw string) (p params, duplicate string, err error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, "", fmt.Errorf("authserver: parameters: %w", err)
+	}
+	return single(values)
+}
+
+func single(values url.Values) (p params, duplicate string, err error) {
+	if len(values) > 64 {
+		return nil, "", errors.New("authserver: more than 64 parameters")
+	}
+	p = make(params, len(values))
+	for name, v := range values {
+		if len(v) > 1 && (duplicate == "" || name < duplicate) {
+			duplicate = name
+		}
+		if v[0] != "" {
+			p[name] = v[0]
+		}
+	}
+	return p, duplicate, nil
+}
+
+// protocolHandler answers a protocol request whose form, if any, is parsed.
+type protocolHandler func(w http.ResponseWriter, r *http.Request, p params) error
+
+// protocol is the guard that every protocol endpoint passes: methods, one value
+// a parameter, form encoding, no-store, CORS for registered origins without
+// credentials, and OAuth errors.
+func (s *Server) protocol(h protocolHandler, methods ...string) http.Handler {
+	return s.Site.Raw(func(w http.ResponseWriter, r *http.Request) error {
+		head := w.Header()
+		head.Set("Cache-Control", "no-store")
+		head.Set("Pragma", "no-cache")
+		head.Add("Vary", "Origin")
+		if r.Method == http.MethodOptions {
+			return s.preflight(w, r, methods)
+		}
+		if !slices.Contains(methods, r.Method) {
+			head.Set("Allow", strings.Join(methods, ", "))
+			return s.protocolAnswer(w, r, &protocolError{
+				code: invalidRequest, description: "use " + strings.Join(methods, " or "), status: http.StatusMethodNotAllowed})
+		}
+		p, err := readForm(r)
+		if err == nil {
+			err = h(w, r, p)
+		}
+		return s.protocolAnswer(w, r, err)
+	})
+}
+
+func readForm(r *http.Request) (params, error) {
+	if r.Method != http.MethodPost {
+		return params{}, nil
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
+		return params{}, nil
+	}
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, refuse(oidc.ErrInvalidRequest, "send parameters as application/x-www-form-urlencoded")
+	}
+	if err := r.ParseForm(); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			e := refuse(oidc.ErrInvalidRequest, "the request is too large")
+			e.status = http.StatusRequestEntityTooLarge
+			return nil, e
+		}
+		return nil, refuse(oidc.ErrInvalidRequest, "the form cannot be read").because(err)
+	}
+	p, duplicate, err := single(r.PostForm)
+	if err != nil {
+		return nil, refuse(oidc.ErrInvalidRequest, "too many parameters").because(err)
+	}
+	if duplicate != "" {
+		return nil, refuse(oidc.ErrInvalidRequest, "a parameter was sent twice")
+	}
+	return p, nil
+}
+
+// protocolAnswer writes err as an OAuth error; anything that is not one is a
+// server error whose text stays in the log.
+func (s *Server) protocolAnswer(w http.ResponseWriter, r *http.Request, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *protocolError
+	if !errors.As(err, &e) {
+		e = refuse(oidc.ErrServerError, "something failed on our side; error "+web.RequestID(r.Context())).because(err)
+		e.status = http.StatusInternalServerError
+	}
+	web.AddLog(r, slog.String("oauth_error", e.code))
+	if e.cause != nil {
+		web.AddLog(r, slog.String("error", e.cause.Error()))
+	}
+	if e.challenge != "" {
+		w.Header().Set("WWW-Authenticate", e.challenge)
+	}
+	return writeJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("authserver: answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		return fmt.Errorf("authserver: write answer: %w", err)
+	}
+	return nil
+}
+
+// preflight answers a CORS preflight. It names no client, so an origin passes
+// that any single-page application of this front is registered with; the answer
+// itself is then checked against the one client (A12). Credentials never pass.
+func (s *Server) preflight(w http.ResponseWriter, r *http.Request, methods []string) error {
+	origin := r.Header.Get("Origin")
+	if origin != "" && len(origin) < 300 {
+		ok, err := s.DB.OriginRegistered(s.Front.ID, origin)
+		if err != nil {
+			return err
+		}
+		if ok {
+			head := w.Header()
+			head.Set("Access-Control-Allow-Origin", origin)
+			head.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
+			head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+			head.Set("Access-Control-Max-Age", "600")
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
