@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"simplon/sqldb/pgtest"
 )
 
 // binaryVariable names a ready binary (for instance one built with -race);
@@ -54,7 +56,7 @@ func Main(m *testing.M, use func(*Suite)) int {
 	}
 	defer s.close()
 	use(s)
-	return m.Run()
+	return pgtest.Main(m)
 }
 
 func newSuite() (*Suite, error) {
