@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -35,16 +34,18 @@ func TestLookOfEveryView(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tab := openTab(t, browser)
 			for _, lang := range []string{"en", "de"} {
-				address := origin + "/view/" + name + "?ui_lang=" + lang
+				tab.resize(390, 844, 2)
+				tab.open(origin + "/view/" + name + "?ui_lang=" + lang)
 				for _, theme := range []string{"light", "dark"} {
 					tab.theme(theme)
-					tab.show(address, 390, 844, 2)
-					tab.shoot(filepath.Join(dir, fmt.Sprintf("%s-%s-%s-390.png", name, lang, theme)))
+					file := filepath.Join(dir, name+"-"+lang+"-"+theme)
+					tab.resize(390, 844, 2)
 					tab.checkTargets()
-					tab.show(address, 1280, 800, 1)
-					tab.shoot(filepath.Join(dir, fmt.Sprintf("%s-%s-%s-1280.png", name, lang, theme)))
+					tab.shoot(file + "-390.png")
+					tab.resize(1280, 800, 1)
+					tab.shoot(file + "-1280.png")
 				}
-				tab.show(address, 320, 568, 1)
+				tab.resize(320, 568, 1)
 				tab.checkWidth()
 			}
 			tab.checkMessages()
@@ -146,19 +147,27 @@ func (b *tab) theme(name string) {
 	}
 }
 
-func (b *tab) show(address string, width, height int64, scale float64) {
+func (b *tab) open(address string) {
 	b.t.Helper()
-	if _, err := url.Parse(address); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale)), chromedp.Navigate(address)); err != nil {
+	if err := chromedp.Do(b.ctx, chromedp.Navigate(address)); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
+func (b *tab) resize(width, height int64, scale float64) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale))); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// shoot takes the whole page, however long it is.
 func (b *tab) shoot(file string) {
 	b.t.Helper()
-	shot, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{})
+	beyond := true
+	shot, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+		CaptureBeyondViewport: &beyond, OptimizeForSpeed: &beyond,
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -194,6 +194,14 @@ func (d *frameData) In(span time.Duration) string {
 	return d.T("retry."+unit, "n", strconv.Itoa(n))
 }
 
+// Wait is the sentence on when to try again, or "".
+func (d *frameData) Wait() string {
+	if v, ok := d.V.(interface{ wait() time.Duration }); ok && v.wait() > 0 {
+		return d.In(v.wait())
+	}
+	return ""
+}
+
 // Date writes a moment in the zone the caller gave it.
 func (d *frameData) Date(t time.Time) string {
 	return d.T("date.format", "day", strconv.Itoa(t.Day()), "month", d.T("month."+strconv.Itoa(int(t.Month()))),

@@ -41,7 +41,8 @@ type PasswordPage struct {
 	Host               string
 	Problem, ProblemID string
 	ForgotURL          string
-	// Retry, when positive, adds when the next attempt is worth making.
+	// Retry, when positive, adds to the problem when the next attempt is
+	// worth making.
 	Retry time.Duration
 }
 
@@ -157,6 +158,8 @@ func (v LoginPage) page() pageInfo {
 func (v PasswordPage) page() pageInfo {
 	return pageInfo{name: "password", title: "password.title", form: true, problem: v.Problem != ""}
 }
+
+func (v PasswordPage) wait() time.Duration { return v.Retry }
 
 func (v ConsentPage) page() pageInfo {
 	return pageInfo{name: "consent", title: "consent.title", args: []string{"client", v.Who()}, wide: "list", form: true}
