@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -17,10 +18,11 @@ type process struct {
 	err    error // of the exit; read after exited is closed
 }
 
-// startProcess starts the program in a folder. What it writes is kept.
-func startProcess(dir string, env []string, program string, args ...string) (*process, error) {
+// startProcess starts the program in a folder. What it writes is kept; stdin
+// may be nil.
+func startProcess(dir string, env []string, stdin io.Reader, program string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = dir, env
+	p.cmd.Dir, p.cmd.Env, p.cmd.Stdin = dir, env, stdin
 	p.cmd.Stdout, p.cmd.Stderr = p.out.writer(), p.out.writer()
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)

@@ -207,7 +207,7 @@ func (n *Server) run(tb testing.TB) error {
 	tb.Helper()
 	args := append([]string{"serve", "--config", n.Config}, n.args...)
 	var err error
-	n.process, err = startProcess(filepath.Dir(n.DataDir), environment(), n.suite.Binary, args...)
+	n.process, err = startProcess(filepath.Dir(n.DataDir), environment(), nil, n.suite.Binary, args...)
 	if err != nil {
 		return err
 	}
