@@ -9,11 +9,28 @@ import (
 
 // signIn types login and password on the pages that the tab is sent to.
 func signIn(tab *harness.Tab, who harness.Person) {
-	tab.WaitFor("#login")
-	tab.Type("#login", who.Login)
+	typeLogin(tab, who.Login)
+	typePassword(tab, who.Password)
+}
+
+// The two pages of a sign-in hold both fields, so that password managers fill
+// both; these are the ones for people.
+const (
+	loginField    = `#login:not([readonly])`
+	passwordField = `#password:not([tabindex])`
+	allowButton   = `button[name=decision][value=allow]`
+	denyButton    = `button[name=decision][value=deny]`
+)
+
+func typeLogin(tab *harness.Tab, login string) {
+	tab.WaitFor(loginField)
+	tab.Type(loginField, login)
 	tab.Press("#submit")
-	tab.WaitFor("#password")
-	tab.Type("#password", who.Password)
+}
+
+func typePassword(tab *harness.Tab, password string) {
+	tab.WaitFor(passwordField)
+	tab.Type(passwordField, password)
 	tab.Press("#submit")
 }
 
@@ -41,7 +58,7 @@ func TestWalkGoOIDC(t *testing.T) {
 			t.Errorf("the application sent the browser to %s", tab.URL())
 		}
 		signIn(tab, anna)
-		pressWhenThere(tab, "#allow")
+		pressWhenThere(tab, allowButton)
 		tab.WaitURL(app.callback())
 		got := app.result(t)
 		if got.err != nil {
@@ -60,7 +77,7 @@ func TestWalkGoOIDC(t *testing.T) {
 		tab.Open(app.logout(got))
 		tab.WaitURL(app.goodbye())
 		tab.Open(app.login())
-		tab.WaitFor("#login")
+		tab.WaitFor(loginField)
 	})
 }
 
@@ -82,7 +99,7 @@ func TestWalkOpenIDClient(t *testing.T) {
 		app.Hear("authorize", &heard)
 		tab.Open(heard.Authorize)
 		signIn(tab, anna)
-		pressWhenThere(tab, "#allow")
+		pressWhenThere(tab, allowButton)
 		tab.WaitURL(heard.Listening + "/callback")
 		app.Hear("claims", &heard)
 		if heard.UsedState {

@@ -274,8 +274,8 @@ func (b *Browser) SignIn(authorize string, who Person) (*url.URL, error) {
 			return nil, err
 		case page.Next != nil:
 			return page.Next, nil
-		case page.ByID("allow") != nil:
-			page, err = b.decide(page, "allow")
+		case page.button("decision", "allow") != nil:
+			page, err = b.Decide(page, "allow")
 		case page.asksLogin():
 			var form *Form
 			if form, err = page.FormOf("login"); err == nil {
@@ -294,8 +294,9 @@ func (b *Browser) SignIn(authorize string, who Person) (*url.URL, error) {
 	return nil, fmt.Errorf("no end at %s", page.URL)
 }
 
-func (b *Browser) decide(page *Page, decision string) (*Page, error) {
-	form, err := page.FormOf(decision)
+// Decide presses the button that is named decision and has the value.
+func (b *Browser) Decide(page *Page, decision string) (*Page, error) {
+	form, err := page.formOf(page.button("decision", decision), decision)
 	if err != nil {
 		return nil, err
 	}

@@ -72,18 +72,26 @@ func (p *Page) Forms() []*Form {
 	return forms
 }
 
+// button returns the button with the name and value, or nil.
+func (p *Page) button(name, value string) *Element {
+	return p.first(func(n *html.Node) bool {
+		return n.Data == "button" && attribute(n, "name") == name && attribute(n, "value") == value
+	})
+}
+
 // FormOf returns the form that holds the element with the id.
-func (p *Page) FormOf(id string) (*Form, error) {
-	element := p.ByID(id)
+func (p *Page) FormOf(id string) (*Form, error) { return p.formOf(p.ByID(id), id) }
+
+func (p *Page) formOf(element *Element, id string) (*Form, error) {
 	if element == nil {
-		return nil, fmt.Errorf("no element #%s at %s (status %d): %s", id, p.URL, p.Status, p.Text())
+		return nil, fmt.Errorf("no element %q at %s (status %d): %s", id, p.URL, p.Status, p.Text())
 	}
 	for n := range element.node.Ancestors() {
 		if n.Data == "form" {
 			return newForm(p, n), nil
 		}
 	}
-	return nil, fmt.Errorf("#%s at %s stands in no form", id, p.URL)
+	return nil, fmt.Errorf("%q at %s stands in no form", id, p.URL)
 }
 
 // Text is all text of the page, white space folded.
