@@ -105,13 +105,22 @@ func New(cfg Config) (*App, error) {
 	a := &App{
 		cfg:      cfg,
 		log:      cfg.Log.With("app", cfg.Name),
-		path:     strings.TrimSuffix(cfg.Base.EscapedPath(), "/"),
+		path:     cookiePath(cfg.Base),
 		logins:   newShelf[*login](maxLogins, loginLife, cfg.Now),
 		sessions: newShelf[*Session](cfg.MaxSessions, cfg.SessionLife, cfg.Now),
 		logouts:  newShelf[bool](maxLogins, loginLife, cfg.Now),
 	}
 	a.provider = newLazyProvider(cfg, a.RedirectURI())
 	return a, nil
+}
+
+// cookiePath is the base's path without a trailing slash. JoinPath on a base
+// without a path leaves the leading one out, and a browser would then guess.
+func cookiePath(base *url.URL) string {
+	if path := strings.Trim(base.EscapedPath(), "/"); path != "" {
+		return "/" + path
+	}
+	return ""
 }
 
 func (cfg *Config) check() error {
