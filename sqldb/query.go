@@ -9,7 +9,9 @@ import (
 
 // Row is one row of a result. Scan copies its columns into dest as
 // [sql.Rows.Scan] does (booleans into *bool, BIGINT into *int64, BYTEA into
-// *[]byte on both engines) and is called at most once per row from QueryRow.
+// *[]byte on both engines). A BYTEA of length zero may arrive as a nil slice:
+// where that differs from NULL, ask for IS NULL. From QueryRow, each Scan sends
+// the statement: call it once.
 type Row interface{ Scan(dest ...any) error }
 
 // QueryRow prepares a read that returns at most one row, outside any

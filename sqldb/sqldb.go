@@ -208,8 +208,12 @@ func (db *DB) TxOn(ctx context.Context, key string, fn func(*Tx) error) error {
 
 // closedError names an error that came from closing underneath a running call.
 func (db *DB) closedError(err error) error {
-	// database/sql does not export this error.
-	if err != nil && db.closed.Load() && strings.Contains(err.Error(), "sql: database is closed") {
+	if err == nil || !db.closed.Load() {
+		return err
+	}
+	// database/sql does not export these errors.
+	text := err.Error()
+	if strings.Contains(text, "sql: database is closed") || strings.Contains(text, "sql: statement is closed") {
 		return ErrClosed
 	}
 	return err
