@@ -157,14 +157,19 @@ func (b *Browser) request(method string, target *url.URL, body, site string) (*P
 		return nil, fmt.Errorf("%s %s: %w", method, target, err)
 	}
 	b.dress(r, site)
-	answer, err := b.client.Do(r)
+	return send(b.client, r)
+}
+
+// send does a request and reads the answer.
+func send(client *http.Client, r *http.Request) (*Page, error) {
+	answer, err := client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, target, err)
+		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL, err)
 	}
 	defer answer.Body.Close()
-	page := &Page{Status: answer.StatusCode, URL: target, Header: answer.Header}
+	page := &Page{Status: answer.StatusCode, URL: r.URL, Header: answer.Header}
 	if page.Body, err = io.ReadAll(answer.Body); err != nil {
-		return nil, fmt.Errorf("%s %s: read: %w", method, target, err)
+		return nil, fmt.Errorf("%s %s: read: %w", r.Method, r.URL, err)
 	}
 	return page, page.parse()
 }

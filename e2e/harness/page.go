@@ -178,3 +178,15 @@ func newForm(p *Page, n *html.Node) *Form {
 	}
 	return f
 }
+
+// LinksTo tells whether an attribute that a browser follows holds the address.
+func (p *Page) LinksTo(address string) bool {
+	return p.first(func(n *html.Node) bool {
+		for _, name := range []string{"href", "src", "action", "formaction", "content"} {
+			if attribute(n, name) == address {
+				return true
+			}
+		}
+		return false
+	}) != nil
+}

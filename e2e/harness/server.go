@@ -299,3 +299,14 @@ func (n *Server) WaitLog(tb testing.TB, texts ...string) string {
 	}
 	return line
 }
+
+// Do sends one request to this node, whatever its address and Host say, without
+// cookies and without following the answer.
+func (n *Server) Do(tb testing.TB, r *http.Request) *Page {
+	tb.Helper()
+	page, err := send(n.plainClient(tb), r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return page
+}
