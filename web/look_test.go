@@ -48,6 +48,11 @@ func TestLookOfEveryView(t *testing.T) {
 				tab.resize(320, 568, 1)
 				tab.checkWidth()
 			}
+			if name == "login" {
+				tab.resize(390, 844, 2)
+				tab.do(chromedp.Click(chromedp.CSS("footer summary")))
+				tab.shoot(filepath.Join(dir, "menu-de-dark-390.png"))
+			}
 			tab.checkMessages()
 		})
 	}
