@@ -111,8 +111,11 @@ func printable(s string, n int) string {
 
 func (a *App) note(ctx context.Context, err *Error) *Error {
 	level := slog.LevelWarn
-	if err.Kind == KindUnavailable {
+	switch err.Kind {
+	case KindUnavailable:
 		level = slog.LevelError
+	case KindEnded, KindExpired: // the ordinary end of a session
+		level = slog.LevelInfo
 	}
 	a.log.LogAttrs(ctx, level, "sign-in at the provider", slog.String("error", err.Error()))
 	return err

@@ -7,16 +7,15 @@
 package rptest
 
 import (
-	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -38,7 +37,7 @@ type Behaviour struct {
 	Iss string
 	// Claims are set in ID tokens at the end; a nil value removes one.
 	Claims map[string]any
-	// Alg is "RS256" (default), "none" or "HS256".
+	// Alg is "ES256" (default), "none" or "HS256".
 	Alg string
 	// TokenLife is the access token's life; 0 means 5 minutes.
 	TokenLife time.Duration
@@ -56,7 +55,7 @@ type Provider struct {
 	Issuer string
 
 	now     func() time.Time
-	key     *rsa.PrivateKey
+	key     *ecdsa.PrivateKey
 	clients map[string]string
 
 	mu       sync.Mutex
@@ -81,7 +80,7 @@ type grant struct {
 // New starts a provider for clients (id → secret) that ends with the test.
 func New(t *testing.T, now func() time.Time, clients map[string]string) *Provider {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,16 +177,26 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		"issuer": p.Issuer, "authorization_endpoint": p.Issuer + "/authorize",
 		"token_endpoint": p.Issuer + "/oauth/token", "userinfo_endpoint": p.Issuer + "/userinfo",
 		"jwks_uri": p.Issuer + "/keys", "end_session_endpoint": p.Issuer + "/end_session",
-		"id_token_signing_alg_values_supported":          []string{"none", "HS256", "RS256"},
+		"id_token_signing_alg_values_supported":          []string{"none", "HS256", "ES256"},
 		"authorization_response_iss_parameter_supported": true,
 	})
 }
 
 func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
+	point := p.public()
 	answer(w, http.StatusOK, map[string]any{"keys": []any{map[string]any{
-		"kty": "RSA", "kid": "k1", "use": "sig", "alg": "RS256",
-		"n": b64(p.key.N.Bytes()), "e": b64(big.NewInt(int64(p.key.E)).Bytes()),
+		"kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256",
+		"x": b64(point[1:33]), "y": b64(point[33:]),
 	}}})
+}
+
+// public is the uncompressed point: 4, x, y.
+func (p *Provider) public() []byte {
+	point, err := p.key.PublicKey.Bytes()
+	if err != nil {
+		panic(err)
+	}
+	return point
 }
 
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
@@ -293,7 +302,7 @@ func (p *Provider) issue(g *grant, again bool) map[string]any {
 func (p *Provider) sign(claims map[string]any) string {
 	alg := p.does.Alg
 	if alg == "" {
-		alg = "RS256"
+		alg = "ES256"
 	}
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -302,13 +311,17 @@ func (p *Provider) sign(claims map[string]any) string {
 	input := b64(fmt.Appendf(nil, `{"alg":%q,"kid":"k1"}`, alg)) + "." + b64(payload)
 	var sig []byte
 	switch alg {
-	case "RS256":
+	case "ES256":
 		sum := sha256.Sum256([]byte(input))
-		if sig, err = rsa.SignPKCS1v15(rand.Reader, p.key, crypto.SHA256, sum[:]); err != nil {
+		r, s, err := ecdsa.Sign(rand.Reader, p.key, sum[:])
+		if err != nil {
 			panic(err)
 		}
+		sig = make([]byte, 64) // r and s, 32 bytes each (RFC 7518 section 3.4)
+		r.FillBytes(sig[:32])
+		s.FillBytes(sig[32:])
 	case "HS256":
-		mac := hmac.New(sha256.New, p.key.N.Bytes())
+		mac := hmac.New(sha256.New, p.public())
 		mac.Write([]byte(input))
 		sig = mac.Sum(nil)
 	}
