@@ -47,7 +47,7 @@ check: ## format, vet, linters, floors, catalogues, configuration, modules (2 mi
 	go run $(ERRCHECK) -ignoretests -exclude .ci/errcheck-excludes ./...
 	go run $(ERRORLINT) -test=false ./...
 	go test -count=1 .
-	go test -count=1 -run 'Catalogue|Config' ./web ./cmd/simplon
+	go test -count=1 -run 'Catalogue|EveryKey|Config' ./web ./cmd/simplon
 	go mod tidy -diff
 	go mod verify
 

@@ -91,6 +91,8 @@ func floorLaw() law {
 		},
 		testOwners: map[string][]string{
 			"github.com/chromedp":      {"web"}, // pages are looked at in a browser
+			"github.com/jackc/pgx":     {"e2e"}, // a stranger looks into the database
+			"modernc.org/sqlite":       {"e2e"},
 			"github.com/google/go-cmp": {"*"},
 			"go.uber.org/goleak":       {"*"},
 			"pgregory.net/rapid":       {"*"},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -498,4 +499,43 @@ func FuzzLoadConfig(f *testing.F) {
 		c.resolve()
 		_ = c.Validate() // must not panic
 	})
+}
+
+// A key without effect is a lie: the program's other files read every field.
+func TestConfigKeysAreAllRead(t *testing.T) {
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var program strings.Builder
+	for _, name := range names {
+		if strings.HasPrefix(name, "config") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		program.Write(text)
+	}
+	var walk func(of reflect.Type, path string)
+	walk = func(of reflect.Type, path string) {
+		for i := range of.NumField() {
+			field := of.Field(i)
+			if !field.IsExported() {
+				continue
+			}
+			name := path + "." + field.Name
+			if strings.HasSuffix(field.Type.Name(), "Config") {
+				walk(field.Type, name)
+			} else if !regexp.MustCompile(regexp.QuoteMeta(name)+`\b`).MatchString(program.String()) &&
+				field.Name != "Slots" { // read through HashSlots
+				t.Errorf("nothing reads Config%s", name)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	if !strings.Contains(program.String(), ".HashSlots(") {
+		t.Error("nothing reads Config.Password.Slots")
+	}
 }
