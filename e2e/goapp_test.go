@@ -118,6 +118,9 @@ func (a *goApp) finish(r *http.Request) (signedIn, error) {
 	if got.userInfo, err = a.provider.UserInfo(ctx, oauth2.StaticTokenSource(token)); err != nil {
 		return got, fmt.Errorf("userinfo: %w", err)
 	}
+	if err := got.userInfo.Claims(&got); err != nil {
+		return got, fmt.Errorf("claims: %w", err)
+	}
 	old := *token
 	old.Expiry = time.Unix(1, 0) // as if its ten minutes were over
 	if got.refreshed, err = a.config.TokenSource(ctx, &old).Token(); err != nil {
@@ -143,7 +146,7 @@ func (a *goApp) readID(ctx context.Context, got *signedIn, nonce string) error {
 		return fmt.Errorf("at_hash: %w", err)
 	}
 	got.Subject = idToken.Subject
-	return idToken.Claims(got)
+	return nil
 }
 
 // result is what the last callback brought.

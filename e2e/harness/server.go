@@ -262,10 +262,16 @@ func (n *Server) Run(tb testing.TB) {
 	}
 }
 
-// end is the clean-up; the log of a failed test is shown.
+// end is the clean-up. A server that met an error of its own fails the test,
+// whoever caused it; the log of a failed test is shown.
 func (n *Server) end(tb testing.TB) {
 	if n.process.running() {
 		n.Stop(tb)
+	}
+	for line := range strings.SplitSeq(n.Logs(), "\n") {
+		if strings.Contains(line, `"level":"ERROR"`) {
+			tb.Errorf("the server at %s met an error: %s", n.Address, line)
+		}
 	}
 	if tb.Failed() {
 		all := strings.Split(n.Logs(), "\n")

@@ -226,7 +226,17 @@ func (t *Tab) Press(css string) int {
 // WaitFor waits until an element is there and visible.
 func (t *Tab) WaitFor(css string) {
 	t.tb.Helper()
-	t.do("wait for "+css, chromedp.WaitVisible(chromedp.CSS(css)))
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	// Asked anew each time: pages may come and go meanwhile.
+	err := Until(ctx, func() bool {
+		seen, err := evaluate[bool](t, fmt.Sprintf(`[...document.querySelectorAll(%q)].some(
+			e => e.checkVisibility({visibilityProperty: true}) && e.getClientRects().length > 0)`, css))
+		return err == nil && seen
+	})
+	if err != nil {
+		t.fatalf("wait for %s: %v", css, err)
+	}
 }
 
 // WaitURL waits until the tab shows an address with that beginning, completely
@@ -275,10 +285,29 @@ func (t *Tab) Has(css string) bool {
 	return Evaluate[bool](t, fmt.Sprintf(`!!document.querySelector(%q)`, css))
 }
 
-// Back presses the back button and waits for the page.
+// Back presses the back button and waits until the page before is there, be it
+// loaded again or kept as it was (which brings no load event).
 func (t *Tab) Back() {
 	t.tb.Helper()
-	t.do("go back", chromedp.NavigateBack())
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	history, err := chromedp.Call(ctx, page.GetNavigationHistory, cdp.Empty{})
+	if err != nil || history.CurrentIndex == 0 {
+		t.fatalf("go back: nothing before this page (%v)", err)
+	}
+	to := history.Entries[history.CurrentIndex-1]
+	t.do("go back", command(page.NavigateToHistoryEntry, page.NavigateToHistoryEntryParams{EntryID: to.ID}))
+	err = Until(ctx, func() bool {
+		now, err := chromedp.Call(ctx, page.GetNavigationHistory, cdp.Empty{})
+		if err != nil || now.CurrentIndex == history.CurrentIndex {
+			return false
+		}
+		state, err := evaluate[string](t, `document.readyState`)
+		return err == nil && state == "complete"
+	})
+	if err != nil {
+		t.fatalf("go back to %s: %v", to.URL, err)
+	}
 }
 
 // Reload reloads the page, confirming that a form is sent again.
