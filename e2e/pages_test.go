@@ -154,6 +154,10 @@ func TestPagesOfSigningOut(t *testing.T) {
 		pressWhenThere(tab, "#submit")
 		tab.WaitFor("h1")
 		tab.CheckPage("signed-out")
+		tab.Back()
+		if text := harness.Evaluate[string](tab, `document.body.innerText`); strings.Contains(text, w.anna.Login) {
+			t.Errorf("after signing out, the back button still shows the account: %s", text)
+		}
 		tab.Open(w.server.Issuer + "/")
 		tab.WaitFor(loginField)
 	})

@@ -72,8 +72,20 @@ type Server struct {
 // ready and ends it with the test. Settings come on top of roomy ones.
 func (s *Suite) Start(tb testing.TB, engine Engine, settings Settings) *Server {
 	tb.Helper()
+	return s.startOn(tb, engine, settings)
+}
+
+// StartDemo starts a server with its demo applications on a free port of their
+// own. Commands do not reach it: it keeps its data in a folder of its own.
+func (s *Suite) StartDemo(tb testing.TB, engine Engine) *Server {
+	tb.Helper()
+	return s.startOn(tb, engine, Settings{"demo.listen": freeAddress(tb)}, "--demo")
+}
+
+func (s *Suite) startOn(tb testing.TB, engine Engine, settings Settings, args ...string) *Server {
+	tb.Helper()
 	return s.start(tb, func() *Server {
-		node := &Server{suite: s, Engine: engine, DataDir: filepath.Join(shortDir(tb), "data")}
+		node := &Server{suite: s, Engine: engine, DataDir: filepath.Join(shortDir(tb), "data"), args: args}
 		if engine == PostgreSQL {
 			node.DatabaseURL = pgtest.New(tb)
 		}
