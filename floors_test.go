@@ -63,7 +63,7 @@ func floorLaw() law {
 			"crypto/aes":    {"secret"},
 			"crypto/cipher": {"secret"},
 			"database/sql":  {"sqldb"},
-			"html/template": {"web", "notify"},
+			"html/template": {"web", "notify", "modules/*"},
 			"net/smtp":      {"notify"},
 
 			"code.dny.dev/ssrf":                   {"authserver", "federation", "notify"},
@@ -85,7 +85,7 @@ func floorLaw() law {
 			"golang.org/x/oauth2":                 {"modules/rp", "e2e", "bench"},
 			"golang.org/x/sync":                   {"cmd/simplon", "storage", "sqldb", "secret", "notify", "e2e", "bench"},
 			"golang.org/x/sys":                    {"cmd/simplon", "sqldb"},
-			"golang.org/x/text":                   {"identity", "web", "notify"},
+			"golang.org/x/text":                   {"identity", "web", "notify", "modules/*"},
 			"golang.org/x/time":                   {"authserver", "web", "storage"},
 			"modernc.org/sqlite":                  {"sqldb"},
 		},

@@ -9,8 +9,9 @@ import (
 	"net/http"
 )
 
-// maxBody is the most a page route reads, in bytes (A38).
-const maxBody = 64 << 10
+// defaultMaxBody is the most a route reads where Config says nothing, in bytes
+// (A38).
+const defaultMaxBody = 64 << 10
 
 // csrfField is the name of the hidden token field.
 const csrfField = "csrf"
@@ -27,7 +28,7 @@ func (s *Site) csrfToken(browser string) string {
 // browser's own word on where it comes from (Sec-Fetch-Site, else Origin),
 // then the token. It parses the form, so handlers find r.PostForm filled.
 func (s *Site) admit(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return nil

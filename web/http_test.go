@@ -82,7 +82,7 @@ func TestFormIsAcceptedOnlyFromItsOwnPageAndBrowser(t *testing.T) {
 		{"origin null", good, []string{"Cookie", cookie, "Origin", "null"}, 403, "We did not accept this form"},
 		{"no cookie", good, []string{"Sec-Fetch-Site", "same-origin"}, 403, "keeps no cookies"},
 		{"planted second cookie", good, []string{"Cookie", cookie + "; " + otherCookie}, 403, "keeps no cookies"},
-		{"too large", good + "&x=" + strings.Repeat("a", maxBody), []string{"Cookie", cookie, "Sec-Fetch-Site", "same-origin"}, 413, "too much at once"},
+		{"too large", good + "&x=" + strings.Repeat("a", defaultMaxBody), []string{"Cookie", cookie, "Sec-Fetch-Site", "same-origin"}, 413, "too much at once"},
 		{"broken encoding", good + "&x=%zz", []string{"Cookie", cookie}, 400, "could not read"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestLogLineHasTheFactsAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{
-		"method": "GET", "route": "GET /things/{id}", "status": 404.0, "client": "192.0.2.1",
+		"method": "GET", "route": "GET /things/{id}", "status": 404.0, "address": "192.0.2.1",
 		"client_id": "a b[31m", "cause": "x y", "error": "not-found: row gone", "bytes": float64(w.Body.Len()),
 	} {
 		if got[key] != want {

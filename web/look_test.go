@@ -125,6 +125,9 @@ func (b *tab) listen(ev any) {
 		text = fmt.Sprintf("%s %s: %s %s", ev.Entry.Source, ev.Entry.Level, ev.Entry.Text, ev.Entry.URL)
 	case *runtime.EventExceptionThrown:
 		text = "exception: " + ev.ExceptionDetails.Text
+		if ev.ExceptionDetails.Exception != nil {
+			text += " " + ev.ExceptionDetails.Exception.Description
+		}
 	default:
 		return
 	}

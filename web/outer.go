@@ -134,7 +134,7 @@ func (s *Site) logLine(r *http.Request, st *requestState, rec *recorder, took ti
 		slog.Float64("ms", float64(took.Microseconds())/1000),
 		slog.Int64("bytes", rec.bytes),
 		slog.String("id", st.id),
-		slog.String("client", st.ip.String()))
+		slog.String("address", st.ip.String()))
 	for _, a := range extra {
 		attrs = append(attrs, cleanAttr(a))
 	}

@@ -50,7 +50,7 @@ func (s *Site) CrossSite(h Handler) http.Handler {
 		r, st := s.begin(r)
 		st.kind, st.noCookies = kindPage, true
 		pageHeaders(w.Header(), "'self'", coopPopups)
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
 		}
@@ -59,14 +59,14 @@ func (s *Site) CrossSite(h Handler) http.Handler {
 
 // Raw makes a protocol route: no cookie is read or set, nothing is checked for
 // CSRF, errors become RFC 9457 problems. Answers are no-store until the
-// handler says otherwise, and bodies end at 64 KiB.
+// handler says otherwise, and bodies end at Config.MaxBody.
 func (s *Site) Raw(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, st := s.begin(r)
 		st.kind, st.noCookies = kindRaw, true
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Content-Security-Policy", rawCSP)
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
 		}

@@ -35,6 +35,8 @@ type Config struct {
 	// Issuer's scheme decides cookie flags and the __Host- prefix, its host is
 	// the only accepted Host. A forwarded header never changes either.
 	Issuer *url.URL
+	// MaxBody is the size of a request's body in bytes, at most; 0 means 64 KiB.
+	MaxBody int64
 	// Hosts are further accepted Host values (host or host:port).
 	Hosts []string
 	// CSRFKey is 32 bytes; all nodes of a cluster share it.
@@ -97,6 +99,9 @@ func New(cfg Config) (*Site, error) {
 func checkConfig(cfg *Config) error {
 	if cfg.Issuer == nil || cfg.Issuer.Host == "" {
 		return errors.New("issuer without a host")
+	}
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = defaultMaxBody
 	}
 	if cfg.Issuer.Scheme != "http" && cfg.Issuer.Scheme != "https" {
 		return fmt.Errorf("issuer scheme %q is neither http nor https", cfg.Issuer.Scheme)

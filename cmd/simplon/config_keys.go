@@ -88,7 +88,7 @@ func lifetimeOptions(c *Config) []option {
 
 func serverOptions(c *Config) []option {
 	return []option{
-		{key: "signing.algorithms", field: &c.Signing.Algorithms, doc: "Algorithms of ID tokens, from ES256, EdDSA, RS256; the first is used where a client asks for none. Each has its own key."},
+		{key: "signing.algorithms", field: &c.Signing.Algorithms, doc: "Algorithms of ID tokens, from ES256, EdDSA, RS256; each has its own key. An application registered without a choice gets RS256, which every library knows, or the first of the list where RS256 is not in it."},
 		{key: "demo.listen", field: &c.Demo.Listen, doc: "Address of the demo application, host:port on loopback; only with serve --demo."},
 		{key: "log.level", field: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "debug, info, warn or error."},
 		{key: "debug.pprof", field: &c.Debug.Pprof, doc: "Serve Go profiles at /debug/pprof on the private listener."},

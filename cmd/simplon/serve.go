@@ -113,7 +113,7 @@ func newSite(c Config, in *installation, log *slog.Logger) (*web.Site, error) {
 	}
 	return web.New(web.Config{
 		Issuer: issuer, CSRFKey: in.ring.MAC("csrf-key"), TrustedProxies: []netip.Prefix(c.TrustedProxies),
-		SupportContact: contactURL(c.Support.Contact), PrivacyURL: c.Support.PrivacyURL.String(), Log: log, Now: time.Now, Rand: rand.Reader})
+		MaxBody: int64(c.Limits.Body), SupportContact: contactURL(c.Support.Contact), PrivacyURL: c.Support.PrivacyURL.String(), Log: log, Now: time.Now, Rand: rand.Reader})
 }
 
 // contactURL makes a link of what support.contact holds.

@@ -140,5 +140,5 @@ func TestA24RightmostForeignHopCounts(t *testing.T) {
 	if page := server.Do(t, request); page.Status != http.StatusNotFound {
 		t.Errorf("status %d", page.Status)
 	}
-	server.WaitLog(t, `"client":"203.0.113.9"`)
+	server.WaitLog(t, `"address":"203.0.113.9"`)
 }
