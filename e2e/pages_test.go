@@ -154,12 +154,21 @@ func TestPagesOfSigningOut(t *testing.T) {
 		pressWhenThere(tab, "#submit")
 		tab.WaitFor("h1")
 		tab.CheckPage("signed-out")
-		tab.Back()
-		if text := harness.Evaluate[string](tab, `document.body.innerText`); strings.Contains(text, w.anna.Login) {
-			t.Errorf("after signing out, the back button still shows the account: %s", text)
+		if !look.NoScript { // without scripts nobody can tell a browser to forget a page it kept
+			wantForgotten(t, tab, w.anna.Login)
 		}
 		tab.Open(w.server.Issuer + "/")
 		tab.WaitFor(loginField)
+	})
+}
+
+// wantForgotten goes back after signing out: the browser may have kept the home
+// page as it was, no-store or not, and must not show it again.
+func wantForgotten(t *testing.T, tab *harness.Tab, login string) {
+	t.Helper()
+	tab.Back()
+	harness.Eventually(t, "the page behind the back button shows no account", func() bool {
+		return !strings.Contains(harness.Evaluate[string](tab, `document.body.innerText`), login)
 	})
 }
 
