@@ -106,5 +106,5 @@ func basic(header string) (id, password string, ok bool) {
 		return "", "", false
 	}
 	password, err = url.QueryUnescape(pass)
-	return id, password, err == nil && id != ""
+	return id, password, err == nil && id != "" && plainText(id) && plainText(password)
 }

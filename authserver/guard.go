@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
@@ -49,6 +50,8 @@ type params map[string]string
 // parseParams reads an urlencoded query or form. A parameter sent twice is an
 // error (RFC 6749, section 3.1), named by duplicate; an empty one counts as not
 // sent, and so do the empty client fields that some clients send beside Basic.
+// resource and audience may be sent more than once (RFC 8707, section 2); the
+// first value is kept.
 func parseParams(raw string) (p params, duplicate string, err error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -63,8 +66,11 @@ func single(values url.Values) (p params, duplicate string, err error) {
 	}
 	p = make(params, len(values))
 	for name, v := range values {
-		if len(v) > 1 && (duplicate == "" || name < duplicate) {
+		if len(v) > 1 && name != "resource" && name != "audience" && (duplicate == "" || duplicateBefore(name, duplicate)) {
 			duplicate = name
+		}
+		if !plainText(v[0]) {
+			return nil, "", errors.New("authserver: a parameter is not text")
 		}
 		if v[0] != "" {
 			p[name] = v[0]
@@ -72,6 +78,20 @@ func single(values url.Values) (p params, duplicate string, err error) {
 	}
 	return p, duplicate, nil
 }
+
+// duplicateBefore orders the parameters sent twice by which one to name: first
+// those that decide where an answer may go (A2).
+func duplicateBefore(a, b string) bool {
+	rank := func(name string) int { return slices.Index([]string{"redirect_uri", "client_id"}, name) }
+	if ra, rb := rank(a), rank(b); ra != rb {
+		return ra > rb
+	}
+	return a < b
+}
+
+// plainText tells whether a text is UTF-8 without NUL: PostgreSQL stores no
+// other, and JSON would alter it.
+func plainText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // protocolHandler answers a protocol request whose form, if any, is parsed.
 type protocolHandler func(w http.ResponseWriter, r *http.Request, p params) error
@@ -123,7 +143,7 @@ func readForm(r *http.Request) (params, error) {
 	}
 	p, duplicate, err := single(r.PostForm)
 	if err != nil {
-		return nil, refuse(oidc.ErrInvalidRequest, "too many parameters").because(err)
+		return nil, refuse(oidc.ErrInvalidRequest, "there are too many parameters, or one is not text").because(err)
 	}
 	if duplicate != "" {
 		return nil, refuse(oidc.ErrInvalidRequest, "a parameter was sent twice")
@@ -170,7 +190,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 // itself is then checked against the one client (A12). Credentials never pass.
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request, methods []string) error {
 	origin := r.Header.Get("Origin")
-	if origin != "" && len(origin) < 300 {
+	if origin != "" && len(origin) < 300 && plainText(origin) {
 		ok, err := s.DB.OriginRegistered(s.Front.ID, origin)
 		if err != nil {
 			return err

@@ -26,14 +26,15 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request, p params) erro
 		return err
 	}
 	web.AddLog(r, slog.String("client", grant.ClientID), slog.String("account", account.ID))
-	if origin := r.Header.Get("Origin"); origin != "" {
-		client, err := s.DB.Client(grant.ClientID)
-		if err != nil {
-			return err
-		}
-		if client.AllowsOrigin(origin) {
-			w.Header().Set("Access-Control-Allow-Origin", origin)
-		}
+	client, err := s.DB.Client(grant.ClientID)
+	if err != nil {
+		return fmt.Errorf("authserver: client of grant: %w", err)
+	}
+	if client.Disabled() {
+		return invalidToken(errors.New("client disabled"))
+	}
+	if origin := r.Header.Get("Origin"); client.AllowsOrigin(origin) {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
 	}
 	if !grant.Scopes.Has(identity.ScopeOpenID) {
 		e := refuse(oidc.ErrInvalidRequest, "the token lacks scope openid")
