@@ -2,6 +2,7 @@ package identity
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -64,7 +65,8 @@ func NormalPassword(typed string) string { return norm.NFC.String(typed) }
 // CheckNewPassword tells whether a person may choose the password (NIST SP
 // 800-63B-4, section 3.1.1.2): at least least characters, each code point one,
 // no composition rules, and nothing a guesser tries first: the person's own
-// name and address, the product's name, or one pattern repeated.
+// name and address, the product's name, or one pattern repeated that alone would
+// be too short.
 func CheckNewPassword(typed string, least int, context ...string) error {
 	password := NormalPassword(typed)
 	switch {
@@ -74,25 +76,42 @@ func CheckNewPassword(typed string, least int, context ...string) error {
 		return ErrPasswordLong
 	case utf8.RuneCountInString(password) < least:
 		return ErrPasswordShort
-	case guessable(password, append(context, "simplon")):
+	case repeats(password, least), guessable(password, slices.Concat(context, []string{"simplon"})):
 		return ErrPasswordCommon
 	}
 	return nil
 }
 
+// repeats tells whether a password is one pattern of fewer than least characters
+// over and over, in whatever case, the last time perhaps cut off.
+func repeats(password string, least int) bool {
+	rs := []rune(strings.ToLower(password))
+	for length := 1; length < least && 2*length <= len(rs); length++ {
+		if slices.Equal(rs[length:], rs[:len(rs)-length]) {
+			return true
+		}
+	}
+	return false
+}
+
 // guessable finds passwords that consist of little but known words, runs and
-// repeats: what is left after taking those out must still be eight characters.
+// repeats, with however many signs between their letters: what is left after
+// taking those out must still be six characters.
 func guessable(password string, context []string) bool {
+	var signs []rune
 	bare := strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+		switch {
+		case unicode.IsLetter(r) || unicode.IsDigit(r):
 			return unicode.ToLower(r)
+		case !unicode.IsSpace(r):
+			signs = append(signs, r)
 		}
 		return -1
 	}, password)
 	words := []string{"password", "passwort", "qwertyuiop", "qwertzuiop", "qwerty", "qwertz", "letmein", "welcome",
 		"willkommen", "admin", "administrator", "iloveyou", "changeme", "secret", "geheim", "login"}
 	for _, c := range context {
-		c = strings.ToLower(c)
+		c = strings.ToLower(norm.NFC.String(c))
 		words = append(words, c)
 		words = append(words, strings.FieldsFunc(c, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })...)
 	}
@@ -101,7 +120,7 @@ func guessable(password string, context []string) bool {
 			bare = strings.ReplaceAll(bare, w, "")
 		}
 	}
-	return novelty([]rune(bare)) < 6 && novelty([]rune(password)) < 24
+	return novelty(append([]rune(bare), signs...)) < 6 && novelty([]rune(password)) < 24
 }
 
 // novelty counts the characters that do not merely repeat or continue the one

@@ -85,12 +85,14 @@ func localKey(local string) (string, error) {
 }
 
 // localRune tells whether a rune may stand in a local part: the unquoted
-// characters of RFC 5321 and letters, marks and digits beyond ASCII (RFC 6531).
+// characters of RFC 5321 and letters, marks and digits beyond ASCII (RFC 6531),
+// but for those that nobody sees.
 func localRune(r rune) bool {
 	if r < 0x80 {
 		return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune(".!#$%&'*+-/=?^_`{|}~", r)
 	}
-	return unicode.In(r, unicode.L, unicode.M, unicode.Nd) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+	return unicode.In(r, unicode.L, unicode.M, unicode.Nd) &&
+		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // scriptOf returns the script a rune belongs to, or nil where it belongs to
@@ -112,11 +114,16 @@ func scriptOf(r rune) *unicode.RangeTable {
 }
 
 func domainKey(domain string) (string, error) {
-	domain = strings.TrimSuffix(norm.NFKC.String(domain), ".")
 	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true),
 		idna.ValidateLabels(true), idna.VerifyDNSLength(true), idna.Transitional(false))
-	a, err := profile.ToASCII(domain)
-	if err != nil || !strings.Contains(a, ".") && a != "localhost" {
+	a, err := profile.ToASCII(norm.NFKC.String(domain))
+	if err != nil {
+		return "", ErrLogin
+	}
+	// Only now every kind of full stop is a dot; the profile lets any number of
+	// them end a domain.
+	a = strings.TrimSuffix(a, ".")
+	if strings.HasSuffix(a, ".") || !strings.Contains(a, ".") && a != "localhost" {
 		return "", ErrLogin
 	}
 	if again, err := profile.ToASCII(a); err != nil || again != a {

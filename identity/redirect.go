@@ -140,12 +140,17 @@ func cutPort(uri string) (head, tail string, ok bool) {
 	return host, tail, true
 }
 
-// Origin returns scheme://host[:port] of a URL, or "" where it has none that a
-// browser would send as Origin.
+// Origin returns scheme://host[:port] of a URL as a browser sends it in Origin,
+// without the scheme's default port (RFC 6454, section 6.2), or "" where it has
+// none.
 func Origin(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
 	}
-	return u.Scheme + "://" + u.Host
+	host := u.Host
+	if port := u.Port(); port == "" || u.Scheme+port == "https443" || u.Scheme+port == "http80" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return u.Scheme + "://" + host
 }

@@ -92,13 +92,23 @@ type Facts struct {
 	Epoch   int64
 }
 
+// about tells whether the facts are about the client of the sign-in. A client
+// that is gone must not turn its sign-in into one for our own pages, which needs
+// no consent.
+func (f Facts) about(s SignIn) bool {
+	if f.Client == nil {
+		return s.ClientID == ""
+	}
+	return f.Client.ID == s.ClientID
+}
+
 // Next decides the next step of a sign-in. It is pure and total: the whole
 // sign-in policy stands here and nowhere else.
 func Next(s SignIn, f Facts, now time.Time) Decision {
 	switch {
 	case !s.ClosedAt.IsZero():
 		return Decision{Step: StepClosed}
-	case !now.Before(s.ExpiresAt) || s.Epoch != f.Epoch:
+	case !now.Before(s.ExpiresAt) || s.Epoch != f.Epoch || !f.about(s):
 		return Decision{Step: StepExpired}
 	case s.Refusal != "":
 		return Decision{Step: StepRefuse, Error: s.Refusal}
@@ -135,6 +145,9 @@ func Next(s SignIn, f Facts, now time.Time) Decision {
 // sign-in or by a session good enough for what the client asked.
 func authenticated(s SignIn, f Facts, now time.Time) bool {
 	if f.Account == nil || f.Account.Disabled() || f.Session == nil || f.Session.AccountID != f.Account.ID {
+		return false
+	}
+	if !f.Session.Live(s.FrontID, f.Epoch, now) {
 		return false
 	}
 	if len(s.Methods) > 0 && s.AccountID == f.Account.ID && s.SessionID == f.Session.ID {
