@@ -89,5 +89,5 @@ dist: ## stripped binaries for linux/amd64 and linux/arm64 with checksums, in di
 	cd dist && sha256sum simplon-linux-* > SHA256SUMS && cat SHA256SUMS
 
 .PHONY: clean
-clean: ## remove what was built (not ./data)
-	rm -rf dist .cache e2e/screenshots $(CLIENTS)/node_modules simplon
+clean: ## remove what was built (not ./data, not node_modules)
+	rm -rf dist .cache e2e/screenshots simplon
