@@ -93,7 +93,7 @@ func TestHashVerifyRoundTrip(t *testing.T) {
 }
 
 func TestVerifyOffersARehashWhenParametersChanged(t *testing.T) {
-	old, today := testPool(t, 1), testPool(t, 1)
+	old := testPool(t, 1)
 	today, err := NewPool(PoolConfig{Params: Params{MemoryKiB: 64, Time: 2, Threads: 1}, Slots: 1})
 	if err != nil {
 		t.Fatal(err)

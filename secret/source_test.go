@@ -73,7 +73,7 @@ func TestPasswordIsLongTypableAndStrong(t *testing.T) {
 			t.Errorf("%d characters, %.0f bits", len(password), bits)
 		}
 	}
-	if src.Password(5) == src.Password(5) {
+	if first, second := src.Password(5), src.Password(5); first == second {
 		t.Error("the same password twice")
 	}
 }

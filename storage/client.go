@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"time"
 
 	"simplon/identity"
@@ -89,7 +90,7 @@ func (tx *Tx) SetClientSecret(id string, hash []byte, now time.Time) error {
 func (q queries) Consent(accountID, clientID string) (identity.Scopes, error) {
 	var scopes string
 	err := found(q.r.QueryRow(`SELECT scopes FROM consent WHERE account_id = $1 AND client_id = $2`, accountID, clientID).Scan(&scopes))
-	if err == ErrNotFound {
+	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
 	return identity.ParseScopes(scopes), err

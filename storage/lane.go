@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"time"
 
 	"simplon/identity"
@@ -12,7 +13,7 @@ func (q queries) Lane(subject, lane string) (l identity.Lane, err error) {
 	var until int64
 	err = found(q.r.QueryRow(`SELECT failures, locks, locked_until FROM lane WHERE subject = $1 AND lane = $2`, subject, lane).
 		Scan(&l.Failures, &l.Locks, &until))
-	if err == ErrNotFound {
+	if errors.Is(err, ErrNotFound) {
 		return identity.Lane{}, nil
 	}
 	l.LockedUntil = fromMicros(until)

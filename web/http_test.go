@@ -163,7 +163,7 @@ func TestEveryPageHasTheStrictHeaders(t *testing.T) {
 		w := get(h, issuer+path, "Accept", "text/html")
 		for name, want := range map[string]string{
 			"Content-Security-Policy":      fmt.Sprintf(pageCSP, "'self'"),
-			"Cross-Origin-Opener-Policy":   "same-origin-allow-popups",
+			"Cross-Origin-Opener-Policy":   "unsafe-none",
 			"Cross-Origin-Resource-Policy": "same-origin",
 			"X-Content-Type-Options":       "nosniff",
 			"Referrer-Policy":              "same-origin",

@@ -12,11 +12,12 @@ const pageCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-sr
 // rawCSP is for answers that no browser should show as a page.
 const rawCSP = "default-src 'none'; frame-ancestors 'none'"
 
-// coopPopups is what ui.md asks for on the sign-in chain. Measured in Chromium:
-// a page of another site that opens us as a pop-up still loses window.opener
-// with it; only unsafe-none keeps it.
+// Opener policies. Applications open the sign-in in a pop-up and wait for it to
+// come back (signinPopup of the browser libraries): measured in Chromium, every
+// value but unsafe-none cuts that tie, same-origin-allow-popups included. Pages
+// off the sign-in chain have no such guest.
 const (
-	coopPopups = "same-origin-allow-popups"
+	coopPopups = "unsafe-none"
 	coopStrict = "same-origin"
 )
 

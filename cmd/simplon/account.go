@@ -109,7 +109,7 @@ func (a accountShow) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	account, err := call[console.Account](s, c, "account.show", named{a.Name})
+	account, err := call[console.Account](s, c, "account.show", named(a))
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (n setupLinkCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	link, err := call[console.SetupLink](s, c, "setup-link", setupLinkRequest{n.Emergency})
+	link, err := call[console.SetupLink](s, c, "setup-link", setupLinkRequest(n))
 	if err != nil {
 		return err
 	}
