@@ -108,7 +108,8 @@ func TestA10ForgedHintsAreRefused(t *testing.T) {
 		for what, hint := range forgedHints(t, at, tokens.IDToken) {
 			asked := at.app.Authorize(url.Values{"id_token_hint": {hint}, "prompt": {"none"}})
 			wantToApp(t, "/authorize, "+what, get(t, browser, asked.URL), at.app.Redirect, "invalid_request")
-			out := "/end_session?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {goodbye}}.Encode()
+			out := "/end_session?" + url.Values{"id_token_hint": {hint}, "client_id": {at.app.ID},
+				"post_logout_redirect_uri": {goodbye}}.Encode()
 			wantPage(t, "/end_session, "+what, get(t, browser, out), http.StatusBadRequest, goodbye)
 		}
 		if page := visit(t, browser, "/"); page.ByID("submit") == nil || page.ByID("login") != nil {
