@@ -37,29 +37,29 @@ func hs256(key []byte) func(string) []byte {
 	}
 }
 
-// claimsOf reads a JWT that we trust.
-func claimsOf(t *testing.T, token string) map[string]any {
+// partOf reads the header (0) or the claims (1) of a JWT that we trust.
+func partOf(t *testing.T, token string, part int) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		t.Fatalf("no JWT: %s", token)
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	raw, err := base64.RawURLEncoding.DecodeString(parts[part])
 	if err != nil {
 		t.Fatal(err)
 	}
-	claims := map[string]any{}
-	if err := json.Unmarshal(raw, &claims); err != nil {
+	object := map[string]any{}
+	if err := json.Unmarshal(raw, &object); err != nil {
 		t.Fatal(err)
 	}
-	return claims
+	return object
 }
 
 // forgedHints are ID tokens that the server never issued. Trap 5: some audiences
 // once made a library panic before it looked at the signature.
 func forgedHints(t *testing.T, at target, genuine string) map[string]string {
 	t.Helper()
-	claims := claimsOf(t, genuine)
+	claims, header := partOf(t, genuine, 1), partOf(t, genuine, 0)
 	with := func(name string, value any) map[string]any {
 		changed := maps.Clone(claims)
 		changed[name] = value
@@ -71,32 +71,40 @@ func forgedHints(t *testing.T, at target, genuine string) map[string]string {
 	}
 	keys := at.Do(t, request).Body
 	parts := strings.Split(genuine, ".")
-	jwt := func(alg string) map[string]any { return map[string]any{"alg": alg, "typ": "JWT"} }
+	// The genuine header, key id included, so that only what is named differs.
+	jwt := func(alg string) map[string]any {
+		changed := maps.Clone(header)
+		changed["alg"] = alg
+		return changed
+	}
+	nameless := jwt("RS256")
+	delete(nameless, "alg")
 	embedded := jwt("RS256")
 	embedded["jwk"] = map[string]any{"kty": "oct", "k": "AAAA"}
 	pointed := jwt("RS256")
 	pointed["jku"] = "https://attacker.example/keys"
 	return map[string]string{
-		"alg none":                forge(t, jwt("none"), claims, unsigned),
-		"alg None":                forge(t, jwt("None"), claims, unsigned),
-		"no alg":                  forge(t, map[string]any{"typ": "JWT"}, claims, unsigned),
-		"HS256, client secret":    forge(t, jwt("HS256"), claims, hs256([]byte(at.app.Secret))),
-		"HS256, public keys":      forge(t, jwt("HS256"), claims, hs256(keys)),
-		"HS256, empty key":        forge(t, jwt("HS256"), claims, hs256(nil)),
-		"a key in the header":     forge(t, embedded, claims, hs256([]byte{0, 0, 0})),
-		"a key address":           forge(t, pointed, claims, unsigned),
-		"audience of numbers":     forge(t, jwt("RS256"), with("aud", []int{1}), unsigned),
-		"audience of an object":   forge(t, jwt("RS256"), with("aud", map[string]any{}), unsigned),
-		"times as text":           forge(t, jwt("RS256"), with("exp", "tomorrow"), unsigned),
-		"signature of another":    parts[0] + "." + strings.Split(forge(t, jwt("RS256"), with("sub", "acc_other"), unsigned), ".")[1] + "." + parts[2],
-		"no signature":            parts[0] + "." + parts[1] + ".",
-		"two parts":               parts[0] + "." + parts[1],
-		"five parts":              genuine + ".x.y",
-		"not base64":              "%%%.%%%.%%%",
-		"empty parts":             "..",
-		"a million brackets":      base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 5000))) + ".e30.",
-		"issued by someone else":  forge(t, jwt("RS256"), with("iss", "https://attacker.example"), unsigned),
-		"expired, and not signed": forge(t, jwt("RS256"), with("exp", time.Unix(1, 0).Unix()), unsigned),
+		"alg none":             forge(t, jwt("none"), claims, unsigned),
+		"alg None":             forge(t, jwt("None"), claims, unsigned),
+		"no alg":               forge(t, nameless, claims, unsigned),
+		"HS256, client secret": forge(t, jwt("HS256"), claims, hs256([]byte(at.app.Secret))),
+		"HS256, public keys":   forge(t, jwt("HS256"), claims, hs256(keys)),
+		"no signature at all, yet another algorithm": forge(t, jwt("ES256"), claims, func(string) []byte { return make([]byte, 64) }),
+		"HS256, empty key":                           forge(t, jwt("HS256"), claims, hs256(nil)),
+		"a key in the header":                        forge(t, embedded, claims, hs256([]byte{0, 0, 0})),
+		"a key address":                              forge(t, pointed, claims, unsigned),
+		"audience of numbers":                        forge(t, jwt("RS256"), with("aud", []int{1}), unsigned),
+		"audience of an object":                      forge(t, jwt("RS256"), with("aud", map[string]any{}), unsigned),
+		"times as text":                              forge(t, jwt("RS256"), with("exp", "tomorrow"), unsigned),
+		"signature of another":                       parts[0] + "." + strings.Split(forge(t, jwt("RS256"), with("sub", "acc_other"), unsigned), ".")[1] + "." + parts[2],
+		"no signature":                               parts[0] + "." + parts[1] + ".",
+		"two parts":                                  parts[0] + "." + parts[1],
+		"five parts":                                 genuine + ".x.y",
+		"not base64":                                 "%%%.%%%.%%%",
+		"empty parts":                                "..",
+		"a million brackets":                         base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 5000))) + ".e30.",
+		"issued by someone else":                     forge(t, jwt("RS256"), with("iss", "https://attacker.example"), unsigned),
+		"expired, and not signed":                    forge(t, jwt("RS256"), with("exp", time.Unix(1, 0).Unix()), unsigned),
 	}
 }
 
