@@ -40,7 +40,7 @@ func (s *Server) handOff(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return &web.Error{Status: http.StatusBadRequest, Key: "bad-request", Err: err}
 		}
-		if _, page, err := s.client(p); err != nil || page != nil {
+		if _, page, err := s.client(r, p); err != nil || page != nil {
 			return s.refusePage(w, r, page, err)
 		}
 	}
@@ -97,7 +97,7 @@ func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, f *refusal, 
 
 // client finds the client of a request and checks its redirect URI byte by byte,
 // before anything else is looked at (A1).
-func (s *Server) client(p params) (identity.Client, *refusal, error) {
+func (s *Server) client(r *http.Request, p params) (identity.Client, *refusal, error) {
 	if p["client_id"] == "" {
 		return identity.Client{}, &refusal{err: &web.Error{Status: http.StatusBadRequest, Key: "unknown-client"}}, nil
 	}
@@ -112,7 +112,7 @@ func (s *Server) client(p params) (identity.Client, *refusal, error) {
 		return client, &refusal{err: &web.Error{Status: http.StatusBadRequest, Key: "disabled-client", Args: map[string]string{"client": client.Name}}}, nil
 	}
 	if !identity.MatchRedirectURI(client.Kind, client.RedirectURIs, p["redirect_uri"]) {
-		page := &web.RedirectErrorPage{Client: client.Name, Received: p["redirect_uri"], Rule: "exact"}
+		page := &web.RedirectErrorPage{Client: client.Name, Received: p["redirect_uri"], Rule: "exact", ID: web.RequestID(r.Context())}
 		if p["redirect_uri"] == "" {
 			page.Rule = "missing"
 		}
@@ -136,7 +136,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 	if duplicate == "client_id" || duplicate == "redirect_uri" {
 		return &web.Error{Status: http.StatusBadRequest, Key: "bad-request", Field: duplicate}
 	}
-	client, page, err := s.client(p)
+	client, page, err := s.client(r, p)
 	if err != nil || page != nil {
 		return s.refusePage(w, r, page, err)
 	}

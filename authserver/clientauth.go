@@ -26,8 +26,8 @@ func invalidClient(description string) *protocolError {
 }
 
 // authenticateClient tells which client speaks (RFC 6749, section 2.3): exactly
-// one method, the one it is registered with, and a secret compared in constant
-// time. A script's origin gets its CORS header here, where the client is known.
+// one method, one that its registration accepts, and a secret compared in
+// constant time. A script's origin gets its CORS header here, where the client is known.
 func (s *Server) authenticateClient(w http.ResponseWriter, r *http.Request, p params) (identity.Client, error) {
 	id, password, method, err := presented(r, p)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Server) authenticateClient(w http.ResponseWriter, r *http.Request, p pa
 	if client.FrontID != s.Front.ID || client.Disabled() {
 		return identity.Client{}, invalidClient("client unknown, or its authentication failed")
 	}
-	if method != client.Auth {
+	if !client.Accepts(method) {
 		return identity.Client{}, invalidClient("this client is registered for authentication method " + string(client.Auth))
 	}
 	if method != identity.AuthNone && (client.SecretHash == nil || !secret.Equal(secret.Digest(password), client.SecretHash)) {

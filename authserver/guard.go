@@ -66,7 +66,7 @@ func single(values url.Values) (p params, duplicate string, err error) {
 	}
 	p = make(params, len(values))
 	for name, v := range values {
-		if len(v) > 1 && name != "resource" && name != "audience" && (duplicate == "" || duplicateBefore(name, duplicate)) {
+		if len(v) > 1 && !repeatable(name) && (duplicate == "" || duplicateBefore(name, duplicate)) {
 			duplicate = name
 		}
 		if !plainText(v[0]) {
@@ -78,6 +78,10 @@ func single(values url.Values) (p params, duplicate string, err error) {
 	}
 	return p, duplicate, nil
 }
+
+// repeatable tells whether a parameter may be sent more than once. One without
+// a name means nothing, and must not hide another behind its empty name.
+func repeatable(name string) bool { return name == "resource" || name == "audience" || name == "" }
 
 // duplicateBefore orders the parameters sent twice by which one to name: first
 // those that decide where an answer may go (A2).

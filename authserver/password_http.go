@@ -139,16 +139,19 @@ func (s *Server) reserve(r *http.Request, a attempt) (lane identity.Lane, ok boo
 	return lane, ok, err
 }
 
-// compare runs exactly one hash, whatever the case.
+// compare runs exactly one hash, whatever the case: where nothing may be compared
+// it is of the account's own kind, or of today's where there is none.
 func (s *Server) compare(ticket *secret.Ticket, a attempt, password secret.Text, reserved bool) (right bool, rehash string, err error) {
+	var encoded []byte
+	if len(a.account.SealedPassword) > 0 {
+		if encoded, err = s.Ring.Open(identity.PasswordContext(a.account.ID), a.account.SealedPassword); err != nil {
+			return false, "", fmt.Errorf("authserver: sealed password of %s: %w", a.account.ID, err)
+		}
+	}
 	if !reserved || !a.compares() {
 		s.counts.Refused.Add(1)
-		ticket.Dummy(password.Reveal())
+		ticket.DummyLike(string(encoded), password.Reveal())
 		return false, "", nil
-	}
-	encoded, err := s.Ring.Open(identity.PasswordContext(a.account.ID), a.account.SealedPassword)
-	if err != nil {
-		return false, "", fmt.Errorf("authserver: sealed password of %s: %w", a.account.ID, err)
 	}
 	right, rehash, err = ticket.Verify(string(encoded), password.Reveal())
 	if err != nil {

@@ -58,6 +58,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, p params) error {
 // issued is what a transaction decided to issue.
 type issued struct {
 	grant   identity.Grant
+	account identity.Account
 	scopes  identity.Scopes // what the answer names: the grant's, whatever less a refresh asked
 	refresh string
 	nonce   string
@@ -97,7 +98,12 @@ func (s *Server) redeemCode(r *http.Request, client identity.Client, p params) (
 			refusal = invalidGrant("the code was used already; what it gave has been revoked")
 			return s.revokeReplayed(tx, code.Grant, replayed, now)
 		}
-		if refusal, err = s.codeFault(tx, code, p, now); err != nil || refusal != nil {
+		if refusal = codeFault(code, p, now); refusal != nil {
+			return nil
+		}
+		account, fault, err := s.signedIn(tx, code.Grant, now)
+		if err != nil || fault != nil {
+			refusal = fault
 			return err
 		}
 		spent, err := tx.SpendCode(hash, now)
@@ -109,6 +115,7 @@ func (s *Server) redeemCode(r *http.Request, client identity.Client, p params) (
 			return nil
 		}
 		out, err = s.openGrant(tx, client, code.Grant, successor, now)
+		out.account = account
 		return err
 	})
 	if err != nil {
@@ -120,37 +127,43 @@ func (s *Server) redeemCode(r *http.Request, client identity.Client, p params) (
 	return out, nil
 }
 
-// codeFault tells why an unspent code may not be redeemed by this request, nil
-// where it may.
-func (s *Server) codeFault(tx *storage.Tx, code identity.Code, p params, now time.Time) (*protocolError, error) {
+// codeFault tells why an unspent code may not be redeemed with these parameters,
+// nil where it may.
+func codeFault(code identity.Code, p params, now time.Time) *protocolError {
 	switch {
 	case !now.Before(code.ExpiresAt):
-		return invalidGrant("the code is unknown, expired, or was issued to another client"), nil
+		return invalidGrant("the code is unknown, expired, or was issued to another client")
 	case p["redirect_uri"] != code.RedirectURI && (p["redirect_uri"] != "" || code.Challenge == ""):
-		return invalidGrant("redirect_uri is not the one of the authorization request"), nil
+		return invalidGrant("redirect_uri is not the one of the authorization request")
 	case code.Challenge == "" && p["code_verifier"] != "":
-		return invalidGrant("the authorization request had no code_challenge"), nil
+		return invalidGrant("the authorization request had no code_challenge")
 	case code.Challenge != "" && !identity.ValidVerifier(p["code_verifier"]):
-		return invalidGrant("code_verifier is missing or malformed"), nil
+		return invalidGrant("code_verifier is missing or malformed")
 	case code.Challenge != "" && !secret.EqualString(identity.ChallengeOf(p["code_verifier"]), code.Challenge):
-		return invalidGrant("code_verifier does not match the code_challenge"), nil
+		return invalidGrant("code_verifier does not match the code_challenge")
 	}
+	return nil
+}
+
+// signedIn returns the account behind a code whose sign-in still stands, or the
+// fault that it does not.
+func (s *Server) signedIn(tx *storage.Tx, g identity.Grant, now time.Time) (identity.Account, *protocolError, error) {
 	epoch, err := tx.Epoch()
 	if err != nil {
-		return nil, err
+		return identity.Account{}, nil, err
 	}
-	session, err := tx.Session(code.Grant.SessionID)
+	session, err := tx.Session(g.SessionID)
 	if err != nil {
-		return nil, fmt.Errorf("authserver: session of code: %w", err)
+		return identity.Account{}, nil, fmt.Errorf("authserver: session of code: %w", err)
 	}
-	account, err := tx.Account(code.Grant.AccountID)
+	account, err := tx.Account(g.AccountID)
 	if err != nil {
-		return nil, fmt.Errorf("authserver: account of code: %w", err)
+		return account, nil, fmt.Errorf("authserver: account of code: %w", err)
 	}
-	if code.Grant.Epoch != epoch || !session.Live(s.Front.ID, epoch, now) || account.Disabled() {
-		return invalidGrant("the sign-in behind the code has ended"), nil
+	if g.Epoch != epoch || !session.Live(s.Front.ID, epoch, now) || account.Disabled() {
+		return account, invalidGrant("the sign-in behind the code has ended"), nil
 	}
-	return nil, nil
+	return account, nil, nil
 }
 
 // openGrant stores the grant that a code gives and its first refresh token,
@@ -211,12 +224,13 @@ func (s *Server) refresh(r *http.Request, client identity.Client, p params) (iss
 	err = s.DB.TxOn(r.Context(), "refresh:"+string(hash), func(tx *storage.Tx) error {
 		out, refusal = issued{}, nil
 		now := s.Now()
-		row, grant, fault, err := s.refreshable(tx, hash, client, now)
+		held, fault, err := s.refreshable(tx, hash, client, now)
 		if err != nil || fault != nil {
 			refusal = fault
 			return err
 		}
-		out = issued{grant: grant, scopes: grant.Scopes}
+		row, grant := held.row, held.grant
+		out = issued{grant: grant, account: held.account, scopes: grant.Scopes}
 		if !grant.Scopes.Cover(identity.ParseScopes(p["scope"])) {
 			refusal = refuse(oidc.ErrInvalidScope, "scope is wider than what was granted")
 			return nil
@@ -253,33 +267,38 @@ func (s *Server) refresh(r *http.Request, client identity.Client, p params) (iss
 	return out, nil
 }
 
-// refreshable loads a refresh token and its grant, or says why the client gets
-// nothing for it.
-func (s *Server) refreshable(tx *storage.Tx, hash []byte, client identity.Client, now time.Time) (identity.RefreshToken, identity.Grant, *protocolError, error) {
-	const unknown = "the refresh token is unknown, revoked, or was issued to another client"
-	row, err := tx.RefreshToken(hash)
-	if errors.Is(err, storage.ErrNotFound) {
-		return row, identity.Grant{}, invalidGrant(unknown), nil
+// held is a refresh token with what stands behind it.
+type held struct {
+	row     identity.RefreshToken
+	grant   identity.Grant
+	account identity.Account
+}
+
+// refreshable loads a refresh token, its grant and account, or says why the
+// client gets nothing for it.
+func (s *Server) refreshable(tx *storage.Tx, hash []byte, client identity.Client, now time.Time) (held, *protocolError, error) {
+	unknown := invalidGrant("the refresh token is unknown, revoked, or was issued to another client")
+	var h held
+	var err error
+	if h.row, err = tx.RefreshToken(hash); errors.Is(err, storage.ErrNotFound) {
+		return h, unknown, nil
+	} else if err != nil {
+		return h, nil, err
 	}
-	if err != nil {
-		return row, identity.Grant{}, nil, err
-	}
-	grant, err := tx.Grant(row.GrantID)
-	if err != nil {
-		return row, grant, nil, err
+	if h.grant, err = tx.Grant(h.row.GrantID); err != nil {
+		return h, nil, err
 	}
 	epoch, err := tx.Epoch()
 	if err != nil {
-		return row, grant, nil, err
+		return h, nil, err
 	}
-	account, err := tx.Account(grant.AccountID)
-	if err != nil {
-		return row, grant, nil, err
+	if h.account, err = tx.Account(h.grant.AccountID); err != nil {
+		return h, nil, err
 	}
-	if grant.ClientID != client.ID || grant.FrontID != s.Front.ID || !grant.Live(epoch, now) || account.Disabled() {
-		return row, grant, invalidGrant(unknown), nil
+	if h.grant.ClientID != client.ID || h.grant.FrontID != s.Front.ID || !h.grant.Live(epoch, now) || h.account.Disabled() {
+		return h, unknown, nil
 	}
-	return row, grant, nil, nil
+	return h, nil, nil
 }
 
 // successors derives the token that follows, under the active key first and then
@@ -307,19 +326,20 @@ func issuedSuccessor(tx *storage.Tx, successors []string) (string, error) {
 	return "", errors.New("authserver: spent refresh token without a successor")
 }
 
-// idTokenClaims are the claims of OpenID Connect Core, section 2, plus sid.
-type idTokenClaims struct {
-	Issuer    string   `json:"iss"`
-	Subject   string   `json:"sub"`
-	Audience  string   `json:"aud"`
-	Expires   int64    `json:"exp"`
-	IssuedAt  int64    `json:"iat"`
-	AuthTime  int64    `json:"auth_time"`
-	Nonce     string   `json:"nonce,omitempty"`
-	ACR       string   `json:"acr,omitempty"`
-	AMR       []string `json:"amr,omitempty"`
-	SessionID string   `json:"sid,omitempty"`
-	AtHash    string   `json:"at_hash"`
+// idToken lists the claims of an ID token: those of OpenID Connect Core, section
+// 2, with sid, and what the scopes let the client know of the person, because
+// most libraries look for name and address there first.
+func (s *Server) idToken(client identity.Client, out issued, accessToken string, now time.Time) map[string]any {
+	claims := claimsFor(out.account, out.scopes)
+	claims["iss"], claims["aud"] = s.Issuer, client.ID
+	claims["iat"], claims["exp"] = now.Unix(), now.Add(s.TTL.IDToken).Unix()
+	claims["auth_time"] = out.grant.AuthAt.Unix()
+	claims["acr"], claims["amr"], claims["sid"] = out.grant.ACR, out.grant.Methods, out.grant.SessionID
+	claims["at_hash"] = halfHash(client.IDTokenAlg, accessToken)
+	if out.nonce != "" {
+		claims["nonce"] = out.nonce
+	}
+	return claims
 }
 
 // answer makes the tokens, outside any transaction.
@@ -343,11 +363,6 @@ func (s *Server) answer(ctx context.Context, client identity.Client, out issued)
 	if !out.scopes.Has(identity.ScopeOpenID) {
 		return answer, nil
 	}
-	answer.IDToken, err = s.Keys.sign(ctx, client.IDTokenAlg, typIDToken, idTokenClaims{
-		Issuer: s.Issuer, Subject: out.grant.AccountID, Audience: client.ID,
-		Expires: now.Add(s.TTL.IDToken).Unix(), IssuedAt: now.Unix(), AuthTime: out.grant.AuthAt.Unix(),
-		Nonce: out.nonce, ACR: out.grant.ACR, AMR: out.grant.Methods, SessionID: out.grant.SessionID,
-		AtHash: halfHash(client.IDTokenAlg, answer.AccessToken),
-	})
+	answer.IDToken, err = s.Keys.sign(ctx, client.IDTokenAlg, typIDToken, s.idToken(client, out, answer.AccessToken, now))
 	return answer, err
 }

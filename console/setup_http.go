@@ -62,6 +62,9 @@ func (a *Acts) NewSetupLink(ctx context.Context, actor string, emergency bool) (
 type Setup struct {
 	Acts *Acts
 	Site *web.Site
+	// Spent is called after a link was spent, so that the file it stood in can
+	// go.
+	Spent func()
 }
 
 // Mount registers the routes.
@@ -96,7 +99,19 @@ func (s *Setup) show(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.usable(r); err != nil {
 		return err
 	}
-	return s.Site.Render(w, r, http.StatusOK, web.SetupPage{Action: r.URL.Path, Host: s.host()})
+	return s.Site.Render(w, r, http.StatusOK, s.page(r))
+}
+
+func (s *Setup) page(r *http.Request) web.SetupPage {
+	return web.SetupPage{Action: r.URL.Path, Host: s.host(), Least: s.Acts.MinLen}
+}
+
+// problem shows the form again with what was typed, but for the password.
+func (s *Setup) problem(w http.ResponseWriter, r *http.Request, key string) error {
+	page := s.page(r)
+	page.Login, page.Name = r.PostForm.Get("login"), r.PostForm.Get("name")
+	page.Problem, page.ProblemID = key, web.RequestID(r.Context())
+	return s.Site.Render(w, r, http.StatusUnprocessableEntity, page)
 }
 
 func (s *Setup) host() string {
@@ -113,11 +128,9 @@ func (s *Setup) make(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	login, name := r.PostForm.Get("login"), r.PostForm.Get("name")
-	account, err := s.administrator(r, login, name)
+	account, err := s.administrator(r, r.PostForm.Get("login"), r.PostForm.Get("name"))
 	if problem := problemOf(err); problem != "" {
-		return s.Site.Render(w, r, http.StatusUnprocessableEntity, web.SetupPage{
-			Action: r.URL.Path, Host: s.host(), Login: login, Name: name, Problem: problem, ProblemID: web.RequestID(r.Context())})
+		return s.problem(w, r, problem)
 	}
 	if errors.Is(err, secret.ErrBusy) {
 		return &web.Error{Status: http.StatusServiceUnavailable, Key: "busy", RetryAfter: 5 * time.Second}
@@ -130,11 +143,11 @@ func (s *Setup) make(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, errSpent):
 		return &web.Error{Status: http.StatusGone, Key: "setup-used"}
 	case errors.Is(err, storage.ErrTaken):
-		return s.Site.Render(w, r, http.StatusUnprocessableEntity, web.SetupPage{
-			Action: r.URL.Path, Host: s.host(), Login: login, Name: name, Problem: "address-taken", ProblemID: web.RequestID(r.Context())})
+		return s.problem(w, r, "address-taken")
 	case err != nil:
 		return err
 	}
+	s.Spent()
 	web.AddLog(r, slog.String("account", account.ID))
 	return s.Site.Render(w, r, http.StatusOK, web.SetupDonePage{SignInURL: "/"})
 }

@@ -90,7 +90,6 @@ func TestWalkOpenIDClient(t *testing.T) {
 		var heard nodeApp
 		app.Hear("listening", &heard)
 		id, secret := server.NewClient(t, "--name", "Nordwand Wiki", "--kind", "web",
-			"--auth", "client_secret_post", // what openid-client does with a secret, unless told otherwise
 			"--redirect-uri", heard.Listening+"/callback", "--post-logout-uri", heard.Listening+"/bye",
 			"--scope", "openid", "--scope", "profile", "--scope", "email", "--scope", "offline_access")
 		app.Say(map[string]string{"issuer": server.Issuer, "client_id": id, "client_secret": secret,

@@ -67,6 +67,16 @@ const (
 // Public tells whether the client keeps no secret.
 func (c Client) Public() bool { return c.Auth == AuthNone }
 
+// Accepts tells whether the client may authenticate by the method. A secret is
+// the same secret in the header and in the form, and libraries differ in which
+// they use first, so a client with a secret may use either.
+func (c Client) Accepts(method AuthMethod) bool {
+	if c.Auth == AuthBasic || c.Auth == AuthPost {
+		return method == AuthBasic || method == AuthPost
+	}
+	return method == c.Auth
+}
+
 // Disabled tells whether the client may do nothing any more.
 func (c Client) Disabled() bool { return !c.DisabledAt.IsZero() }
 

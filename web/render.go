@@ -202,6 +202,15 @@ func (d *frameData) Wait() string {
 	return ""
 }
 
+// Least is how many characters a new password must have, or "" on pages that
+// take none.
+func (d *frameData) Least() string {
+	if v, ok := d.V.(interface{ least() int }); ok {
+		return strconv.Itoa(v.least())
+	}
+	return ""
+}
+
 // Date writes a moment in the zone the caller gave it.
 func (d *frameData) Date(t time.Time) string {
 	return d.T("date.format", "day", strconv.Itoa(t.Day()), "month", d.T("month."+strconv.Itoa(int(t.Month()))),

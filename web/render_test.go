@@ -47,7 +47,7 @@ func TestEveryViewIsValidInEveryLanguage(t *testing.T) {
 		views["error-"+key] = ErrorPage{Key: key}
 	}
 	for _, key := range problemKeys {
-		views["problem-"+key] = SetupPage{Action: "/setup", Problem: key}
+		views["problem-"+key] = SetupPage{Action: "/setup", Least: 15, Problem: key}
 	}
 	for name, v := range views {
 		for _, lang := range s.texts.langs {

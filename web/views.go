@@ -120,7 +120,11 @@ type SetupPage struct {
 	Action, Login, Name string
 	Problem, ProblemID  string
 	Host                string
+	// Least is how many characters a new password must have.
+	Least int
 }
+
+func (v SetupPage) least() int { return v.Least }
 
 // SetupDonePage follows SetupPage.
 type SetupDonePage struct{ SignInURL string }

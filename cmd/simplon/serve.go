@@ -69,7 +69,7 @@ func (n serveCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	setup := &console.Setup{Acts: in.acts, Site: site}
+	setup := &console.Setup{Acts: in.acts, Site: site, Spent: func() { removeSetupLink(c.DataDir, log) }}
 
 	mux := http.NewServeMux()
 	site.Mount(mux)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -51,10 +54,13 @@ func (n setupLinkCommand) Run(s *session) error {
 	})
 }
 
+// setupLinkName is the file in data_dir that holds the set-up link.
+const setupLinkName = "setup-link"
+
 // writeSetupLink puts the link into data_dir/setup-link, readable by its owner
 // only, in place of an older one.
 func writeSetupLink(dir string, link console.SetupLink) (string, error) {
-	path := filepath.Join(dir, "setup-link")
+	path := filepath.Join(dir, setupLinkName)
 	f, err := os.CreateTemp(dir, ".setup-link-*") // made with 0600
 	if err != nil {
 		return "", fmt.Errorf("set-up link: %w", err)
@@ -70,6 +76,13 @@ func writeSetupLink(dir string, link console.SetupLink) (string, error) {
 		return "", fmt.Errorf("set-up link: %w", err)
 	}
 	return path, nil
+}
+
+// removeSetupLink takes the file of a spent link away: it opens nothing any more.
+func removeSetupLink(dir string, log *slog.Logger) {
+	if err := os.Remove(filepath.Join(dir, setupLinkName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("the file of the spent set-up link stays", slog.String("error", err.Error()))
+	}
 }
 
 func isTerminal(w any) bool {
