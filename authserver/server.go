@@ -103,26 +103,39 @@ func (s *Server) Counts() *Counts { return &s.counts }
 
 // Mount registers every route of this package.
 func (s *Server) Mount(mux *http.ServeMux) {
-	mux.Handle("GET /authorize", s.Site.Page(s.authorize))
-	mux.Handle("POST /authorize", s.Site.CrossSite(s.handOff))
-	mux.Handle("GET /end_session", s.Site.Page(s.endSession))
-	mux.Handle("POST /end_session", s.Site.CrossSite(s.handOff))
-	mux.Handle("POST /end_session/confirm", s.Site.Page(s.endSessionConfirmed))
+	mux.Handle("GET /authorize", s.page(s.authorize))
+	mux.Handle("POST /authorize", s.Site.CrossSite(tellBusy(s.handOff)))
+	mux.Handle("GET /end_session", s.page(s.endSession))
+	mux.Handle("POST /end_session", s.Site.CrossSite(tellBusy(s.handOff)))
+	mux.Handle("POST /end_session/confirm", s.page(s.endSessionConfirmed))
 
-	mux.Handle("GET /{$}", s.Site.Page(s.home))
-	mux.Handle("POST /sign-out", s.Site.Page(s.signOut))
-	mux.Handle("GET /signin/{id}", s.Site.Page(s.step))
-	mux.Handle("POST /signin/{id}/login", s.Site.Page(s.postLogin))
-	mux.Handle("POST /signin/{id}/change", s.Site.Page(s.postChange))
-	mux.Handle("POST /signin/{id}/password", s.Site.Page(s.postPassword))
-	mux.Handle("POST /signin/{id}/consent", s.Site.Page(s.postConsent))
-	mux.Handle("GET /continue", s.Site.Page(s.goOn))
+	mux.Handle("GET /{$}", s.page(s.home))
+	mux.Handle("POST /sign-out", s.page(s.signOut))
+	mux.Handle("GET /signin/{id}", s.page(s.step))
+	mux.Handle("POST /signin/{id}/login", s.page(s.postLogin))
+	mux.Handle("POST /signin/{id}/change", s.page(s.postChange))
+	mux.Handle("POST /signin/{id}/password", s.page(s.postPassword))
+	mux.Handle("POST /signin/{id}/consent", s.page(s.postConsent))
+	mux.Handle("GET /continue", s.page(s.goOn))
 
 	mux.Handle("GET /.well-known/openid-configuration", s.Site.Raw(s.discovery))
 	mux.Handle("GET /.well-known/oauth-authorization-server", s.Site.Raw(s.discovery))
 	mux.Handle("GET /keys", s.Site.Raw(s.keySet))
 	mux.Handle("/oauth/token", s.protocol(s.token, http.MethodPost))
 	mux.Handle("/userinfo", s.protocol(s.userinfo, http.MethodGet, http.MethodPost))
+}
+
+// page is a page route whose busy database is told to people as that.
+func (s *Server) page(h web.Handler) http.Handler { return s.Site.Page(tellBusy(h)) }
+
+func tellBusy(h web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if errors.Is(err, storage.ErrBusy) {
+			return &web.Error{Status: http.StatusServiceUnavailable, Key: "busy", Err: err, RetryAfter: retryAfter}
+		}
+		return err
+	}
 }
 
 // newID makes an id of the kind. It fails only with the random source, which
