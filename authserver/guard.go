@@ -9,11 +9,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
+	"simplon/storage"
 	"simplon/web"
 )
 
@@ -162,7 +165,10 @@ func (s *Server) protocolAnswer(w http.ResponseWriter, r *http.Request, err erro
 		return nil
 	}
 	var e *protocolError
-	if !errors.As(err, &e) {
+	if errors.Is(err, storage.ErrBusy) {
+		e = &protocolError{code: "temporarily_unavailable", description: "busy; try again in a moment", status: http.StatusServiceUnavailable, cause: err}
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
+	} else if !errors.As(err, &e) {
 		e = refuse(oidc.ErrServerError, "something failed on our side; error "+web.RequestID(r.Context())).because(err)
 		e.status = http.StatusInternalServerError
 	}

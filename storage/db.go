@@ -30,6 +30,10 @@ var ErrNotFound = errors.New("not found")
 // ErrTaken says that a unique name is in use already.
 var ErrTaken = errors.New("already taken")
 
+// ErrBusy says that a transaction gave way to others again and again: nothing was
+// changed, and the caller may try again in a moment.
+var ErrBusy = sqldb.ErrBusyRetries
+
 // reader is where a query runs: the database or a transaction.
 type reader interface {
 	QueryRow(query string, args ...any) sqldb.Row

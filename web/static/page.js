@@ -42,8 +42,10 @@ document.addEventListener('submit', (e) => {
   b.setAttribute('aria-busy', 'true');
   b.textContent = b.dataset.busy;
 });
-// The back button shows the page as it was left.
-window.addEventListener('pageshow', () => {
+// A page that the browser kept may belong to a session that is over: ask again.
+// Else the back button shows the page as it was left.
+window.addEventListener('pageshow', (e) => {
+  if (e.persisted) location.reload();
   working.forEach((text, b) => {
     b.textContent = text;
     b.removeAttribute('aria-busy');
