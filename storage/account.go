@@ -34,7 +34,7 @@ func (q queries) AccountByLogin(loginKey string) (identity.Account, error) {
 func (q queries) Accounts(after time.Time, afterID string, limit int) ([]identity.Account, error) {
 	var out []identity.Account
 	err := q.r.Each(`SELECT `+accountColumns+` FROM account
-		WHERE created_at > $1 OR (created_at = $1 AND id > $2)
+		WHERE (created_at, id) > ($1, $2)
 		ORDER BY created_at, id LIMIT $3`, []any{micros(after), afterID, limit}, func(row sqldb.Row) error {
 		a, err := scanAccount(row)
 		out = append(out, a)

@@ -37,7 +37,7 @@ func (q queries) Client(id string) (identity.Client, error) {
 func (q queries) Clients(after time.Time, afterID string, limit int) ([]identity.Client, error) {
 	var out []identity.Client
 	err := q.r.Each(`SELECT `+clientColumns+` FROM client
-		WHERE created_at > $1 OR (created_at = $1 AND id > $2)
+		WHERE (created_at, id) > ($1, $2)
 		ORDER BY created_at, id LIMIT $3`, []any{micros(after), afterID, limit}, func(row sqldb.Row) error {
 		c, err := scanClient(row)
 		out = append(out, c)

@@ -46,28 +46,31 @@ func (tx *Tx) SpendSetupLink(hash []byte, now time.Time) (bool, error) {
 }
 
 // Prune deletes rows that no rule needs any more: what expired before the given
-// times, and lanes untouched for a year. It deletes at most limit rows of each
-// kind, so that no transaction grows long, and returns how many went.
+// times, and lanes untouched for a year, or for a day where their subject is
+// nobody. A lane whose lock has not been over for as long stays. It deletes at
+// most limit rows of each kind, so that no transaction grows long, and returns
+// how many went.
 func (tx *Tx) Prune(now time.Time, limit int) (deleted int64, err error) {
 	day := micros(now.Add(-24 * time.Hour))
 	for _, p := range []struct {
 		table, id string
 		where     string
+		order     string // an index leads to the oldest
 		before    int64
 	}{
-		{"handoff", "hash", "expires_at < $1", micros(now)},
-		{"signin", "id", "expires_at < $1", day},
-		{"code", "hash", "expires_at < $1", day},
-		{"refresh_token", "hash", "expires_at < $1", day},
-		{"setup_link", "hash", "expires_at < $1", day},
-		{"device", "id", "expires_at < $1", micros(now)},
-		{"grants", "id", "expires_at < $1", day},
-		{"session", "id", "expires_at < $1", micros(now.Add(-30 * 24 * time.Hour))},
-		{"lane", "touched_at", "touched_at < $1 AND subject LIKE 'x%'", day},
-		{"lane", "touched_at", "touched_at < $1", micros(now.Add(-365 * 24 * time.Hour))},
+		{"handoff", "hash", "expires_at < $1", "expires_at", micros(now)},
+		{"signin", "id", "expires_at < $1", "expires_at", day},
+		{"code", "hash", "expires_at < $1", "expires_at", day},
+		{"refresh_token", "hash", "expires_at < $1", "expires_at", day},
+		{"setup_link", "hash", "expires_at < $1", "expires_at", day},
+		{"device", "id", "expires_at < $1", "expires_at", micros(now)},
+		{"grants", "id", "expires_at < $1", "expires_at", day},
+		{"session", "id", "expires_at < $1", "expires_at", micros(now.Add(-30 * 24 * time.Hour))},
+		{"lane", "subject, lane", "touched_at < $1 AND locked_until < $1 AND subject LIKE 'x%'", "touched_at", day},
+		{"lane", "subject, lane", "touched_at < $1 AND locked_until < $1", "touched_at", micros(now.Add(-365 * 24 * time.Hour))},
 	} {
-		n, err := tx.tx.Exec(`DELETE FROM `+p.table+` WHERE `+p.where+` AND `+p.id+` IN (SELECT `+p.id+` FROM `+p.table+
-			` WHERE `+p.where+` ORDER BY `+p.id+` LIMIT $2)`, p.before, limit)
+		n, err := tx.tx.Exec(`DELETE FROM `+p.table+` WHERE `+p.where+` AND (`+p.id+`) IN (SELECT `+p.id+` FROM `+p.table+
+			` WHERE `+p.where+` ORDER BY `+p.order+` LIMIT $2)`, p.before, limit)
 		deleted += n
 		if err != nil {
 			return deleted, err

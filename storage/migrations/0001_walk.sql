@@ -172,6 +172,7 @@ CREATE TABLE code (
     expires_at     BIGINT NOT NULL,
     spent_at       BIGINT NOT NULL DEFAULT 0
 );
+CREATE INDEX code_by_session ON code (session_id);
 CREATE INDEX code_by_expiry ON code (expires_at);
 
 CREATE TABLE grants (
