@@ -109,7 +109,7 @@ func TestDocsLinksLeadSomewhere(t *testing.T) {
 	pages := documentation(t)
 	links := 0
 	for _, p := range pages {
-		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(p.prose, -1) {
+		for _, m := range regexp.MustCompile(`(?:\]\(|<img src=")([^)"\s]+)[)"]`).FindAllStringSubmatch(p.prose, -1) {
 			target, anchor, hasAnchor := strings.Cut(m[1], "#")
 			if strings.Contains(target, "://") {
 				continue
@@ -134,6 +134,27 @@ func TestDocsLinksLeadSomewhere(t *testing.T) {
 	}
 	if links < 20 {
 		t.Errorf("only %d links were looked at", links)
+	}
+}
+
+// Pictures are shown somewhere and small enough to be cloned by everybody.
+func TestDocsPicturesAreShownAndSmall(t *testing.T) {
+	pages := documentation(t)
+	pictures, err := os.ReadDir("docs/images")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, picture := range pictures {
+		info, err := picture.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() == 0 || info.Size() > 80<<10 {
+			t.Errorf("%s has %d bytes", picture.Name(), info.Size())
+		}
+		if !slices.ContainsFunc(pages, func(p page) bool { return strings.Contains(p.prose, "images/"+picture.Name()) }) {
+			t.Errorf("no page shows %s", picture.Name())
+		}
 	}
 }
 
