@@ -89,7 +89,9 @@ func (db *DB) Engine() sqldb.Engine { return db.sql.Engine() }
 func (db *DB) Statements() uint64 { return db.sql.Statements() }
 
 // Tx runs fn as one transaction, all or nothing, isolated as if alone. fn's
-// error rolls back and is returned.
+// error rolls back and is returned; so are the errors of sqldb.DB.Tx, among them
+// sqldb.ErrBusyRetries where others were in the way for too long: nothing
+// happened then, and trying again may succeed.
 func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	return db.sql.Tx(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{queries: queries{r: tx}, tx: tx}) })
 }

@@ -63,6 +63,14 @@ func (tx *Tx) CloseOldestSignIn(browserHash []byte, now time.Time) error {
 		browserHash, micros(now))
 }
 
+// CloseIdleSignIn closes the oldest open sign-in of a network in which nobody
+// typed an address yet. It answers false where there is none.
+func (tx *Tx) CloseIdleSignIn(network string, now time.Time) (bool, error) {
+	return tx.changed(`UPDATE signin SET closed_at = $2 WHERE closed_at = 0 AND id =
+		(SELECT id FROM signin WHERE network = $1 AND closed_at = 0 AND expires_at > $2 AND login_key = '' ORDER BY created_at, id LIMIT 1)`,
+		network, micros(now))
+}
+
 // SetLogin stores the login address typed in an open sign-in; "" goes back to
 // asking. It answers false where the sign-in is closed or has proved somebody.
 func (tx *Tx) SetLogin(id, login, loginKey string) (bool, error) {
