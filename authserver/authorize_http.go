@@ -176,7 +176,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, signIn identity.S
 }
 
 // store inserts the sign-in within the caps: a browser's oldest open one gives
-// way, a network with too many is told to wait. The counts are read before the
+// way, and so does a network's oldest in which nobody typed an address yet; a
+// network with none such is told to wait. The counts are read before the
 // transaction: inside it, sign-ins of one network would fail each other on
 // PostgreSQL, while a cap that a few at once can pass by a few is still a cap.
 func (s *Server) store(r *http.Request, signIn identity.SignIn) error {
@@ -185,10 +186,14 @@ func (s *Server) store(r *http.Request, signIn identity.SignIn) error {
 	if err != nil {
 		return err
 	}
-	if theirs >= s.Limits.SignInsPerAddress {
-		return &web.Error{Status: http.StatusTooManyRequests, Key: "too-many-sign-ins", RetryAfter: s.TTL.SignIn / 4}
-	}
-	return s.DB.Tx(r.Context(), func(tx *storage.Tx) error {
+	full := false
+	err = s.DB.Tx(r.Context(), func(tx *storage.Tx) error {
+		if theirs >= s.Limits.SignInsPerAddress {
+			made, err := tx.CloseIdleSignIn(net, s.Now())
+			if full = err == nil && !made; err != nil || full {
+				return err
+			}
+		}
 		if mine >= s.Limits.SignInsPerBrowser {
 			if err := tx.CloseOldestSignIn(signIn.BrowserHash, s.Now()); err != nil {
 				return err
@@ -196,6 +201,10 @@ func (s *Server) store(r *http.Request, signIn identity.SignIn) error {
 		}
 		return tx.CreateSignIn(signIn, net)
 	})
+	if err == nil && full {
+		return &web.Error{Status: http.StatusTooManyRequests, Key: "too-many-sign-ins", RetryAfter: s.TTL.SignIn / 4}
+	}
+	return err
 }
 
 func (s *Server) newSignIn(r *http.Request, browser, clientID string, request identity.Request) (identity.SignIn, error) {
@@ -276,6 +285,10 @@ func (s *Server) checkRequest(r *http.Request, client identity.Client, p params,
 	}
 	if hint := p["id_token_hint"]; hint != "" {
 		parsed, err := s.Keys.parseHint(r.Context(), s.Issuer, hint)
+		if err != nil && !errors.Is(err, ErrJWT) {
+			web.AddLog(r, slog.String("error", err.Error()))
+			return fault(string(oidc.ServerError), "something failed on our side; error "+web.RequestID(r.Context()))
+		}
 		if err != nil || !slices.Contains(parsed.Audience, client.ID) {
 			return fault(invalidRequest, "id_token_hint is not an ID token that this client got from us")
 		}

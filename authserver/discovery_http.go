@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
@@ -91,7 +92,7 @@ func servePublic(w http.ResponseWriter, r *http.Request, body []byte) error {
 	head.Set("Access-Control-Allow-Origin", "*")
 	head.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	head.Set("ETag", tag)
-	if r.Header.Get("If-None-Match") == tag {
+	if strings.Contains(r.Header.Get("If-None-Match"), tag) { // a list, or weakened by a proxy (RFC 9110, 13.1.2)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -176,6 +176,9 @@ func (s *Server) protocolAnswer(w http.ResponseWriter, r *http.Request, err erro
 	if e.cause != nil {
 		web.AddLog(r, slog.String("error", e.cause.Error()))
 	}
+	if err := s.allowScript(w, r); err != nil {
+		return err
+	}
 	if e.challenge != "" {
 		w.Header().Set("WWW-Authenticate", e.challenge)
 	}
@@ -195,24 +198,32 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// preflight answers a CORS preflight. It names no client, so an origin passes
-// that any single-page application of this front is registered with; the answer
-// itself is then checked against the one client (A12). Credentials never pass.
+// preflight answers a CORS preflight.
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request, methods []string) error {
-	origin := r.Header.Get("Origin")
-	if origin != "" && len(origin) < 300 && plainText(origin) {
-		ok, err := s.DB.OriginRegistered(s.Front.ID, origin)
-		if err != nil {
-			return err
-		}
-		if ok {
-			head := w.Header()
-			head.Set("Access-Control-Allow-Origin", origin)
-			head.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
-			head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-			head.Set("Access-Control-Max-Age", "600")
-		}
+	if err := s.allowScript(w, r); err != nil {
+		return err
+	}
+	if head := w.Header(); head.Get("Access-Control-Allow-Origin") != "" {
+		head.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
+		head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		head.Set("Access-Control-Max-Age", "600")
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// allowScript lets a script read a preflight or an error, which name no client:
+// its origin passes if any single-page application of this front is registered
+// with it. A real answer is checked against the one client (A12). Credentials
+// never pass.
+func (s *Server) allowScript(w http.ResponseWriter, r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || len(origin) >= 300 || !plainText(origin) || w.Header().Get("Access-Control-Allow-Origin") != "" {
+		return nil
+	}
+	ok, err := s.DB.OriginRegistered(s.Front.ID, origin)
+	if err == nil && ok {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+	}
+	return err
 }

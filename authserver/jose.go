@@ -17,6 +17,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -219,6 +220,8 @@ func (k *Keys) add(ring *secret.Ring, key identity.SigningKey) error {
 func (k *Keys) publish() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	// In one order on every node, so that their ETags agree.
+	slices.SortFunc(k.set.Keys, func(a, b jose.JSONWebKey) int { return strings.Compare(a.KeyID, b.KeyID) })
 	body, err := json.Marshal(k.set)
 	if err != nil {
 		return fmt.Errorf("authserver: key set: %w", err)

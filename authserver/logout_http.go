@@ -24,6 +24,15 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if session == nil && s.Site.KnownBrowser(r) == "" {
+		// A visitor without cookies is a probe, or has them off: no row for it.
+		if r.URL.Query().Has("begin") {
+			return &web.Error{Status: http.StatusBadRequest, Key: "cookies-off"}
+		}
+		s.Site.Browser(w, r)
+		http.Redirect(w, r, "/?begin", http.StatusSeeOther)
+		return nil
+	}
 	if session == nil {
 		signIn, err := s.newSignIn(r, s.Site.Browser(w, r), "", identity.Request{})
 		if err != nil {

@@ -163,7 +163,7 @@ func (s *Server) passwordPage(signIn identity.SignIn, f identity.Facts) web.Pass
 }
 
 func (s *Server) consentPage(signIn identity.SignIn, f identity.Facts) web.ConsentPage {
-	page := web.ConsentPage{Gate: gate(f), Action: "/signin/" + signIn.ID + "/consent", Account: f.Account.Login}
+	page := web.ConsentPage{Gate: gate(f), Action: "/signin/" + signIn.ID + "/consent", Account: f.Account.Login, AccountID: f.Account.ID}
 	if u, err := url.Parse(signIn.Request.RedirectURI); err == nil {
 		page.ClientHost = u.Host
 		if page.ClientHost == "" {
@@ -246,6 +246,11 @@ func (s *Server) postConsent(w http.ResponseWriter, r *http.Request) error {
 	signIn, facts, redirected, err := s.open(w, r, identity.StepConsent)
 	if err != nil || redirected {
 		return err
+	}
+	if r.PostForm.Get("account") != facts.Account.ID {
+		// Somebody else signed in meanwhile, in another tab: ask that person.
+		s.toStep(w, r, signIn.ID)
+		return nil
 	}
 	decision := r.PostForm.Get("decision")
 	if decision != "allow" && decision != "deny" {

@@ -62,8 +62,8 @@ func (a *Acts) NewSetupLink(ctx context.Context, actor string, emergency bool) (
 type Setup struct {
 	Acts *Acts
 	Site *web.Site
-	// Spent is called after a link was spent, so that the file it stood in can
-	// go.
+	// Spent, if set, is called after a link was spent, so that the file it stood
+	// in can go.
 	Spent func()
 }
 
@@ -91,8 +91,14 @@ func (s *Setup) usable(r *http.Request) (hash []byte, err error) {
 		return nil, &web.Error{Status: http.StatusGone, Key: "setup-used"}
 	case !s.Acts.Now().Before(link.ExpiresAt):
 		return nil, &web.Error{Status: http.StatusGone, Key: "setup-expired"}
+	case link.Emergency:
+		return hash, nil
 	}
-	return hash, nil
+	needed, err := s.Acts.NeedsSetup()
+	if err == nil && !needed {
+		return nil, &web.Error{Status: http.StatusGone, Key: "setup-used"}
+	}
+	return hash, err
 }
 
 func (s *Setup) show(w http.ResponseWriter, r *http.Request) error {
@@ -132,14 +138,12 @@ func (s *Setup) make(w http.ResponseWriter, r *http.Request) error {
 	if problem := problemOf(err); problem != "" {
 		return s.problem(w, r, problem)
 	}
-	if errors.Is(err, secret.ErrBusy) {
-		return &web.Error{Status: http.StatusServiceUnavailable, Key: "busy", RetryAfter: 5 * time.Second}
+	if err == nil {
+		err = s.Acts.insertAdministrator(r.Context(), hash, account, web.ClientIP(r).String(), web.RequestID(r.Context()))
 	}
-	if err != nil {
-		return err
-	}
-	err = s.Acts.insertAdministrator(r.Context(), hash, account, web.ClientIP(r).String(), web.RequestID(r.Context()))
 	switch {
+	case errors.Is(err, secret.ErrBusy), errors.Is(err, storage.ErrBusy):
+		return &web.Error{Status: http.StatusServiceUnavailable, Key: "busy", Err: err, RetryAfter: 5 * time.Second}
 	case errors.Is(err, errSpent):
 		return &web.Error{Status: http.StatusGone, Key: "setup-used"}
 	case errors.Is(err, storage.ErrTaken):
@@ -147,7 +151,9 @@ func (s *Setup) make(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	s.Spent()
+	if s.Spent != nil {
+		s.Spent()
+	}
 	web.AddLog(r, slog.String("account", account.ID))
 	return s.Site.Render(w, r, http.StatusOK, web.SetupDonePage{SignInURL: "/"})
 }

@@ -24,7 +24,7 @@ func CheckRedirectURI(kind ClientKind, uri string) error {
 		return refuseURI(uri[:60]+"…", "longer than 2000 characters")
 	}
 	for i := range len(uri) {
-		if uri[i] <= ' ' || uri[i] >= 0x7f || strings.IndexByte("\\\"<>^`{|}*", uri[i]) >= 0 {
+		if uri[i] <= ' ' || uri[i] >= 0x7f || strings.IndexByte("\\\"'<>^`{|}*", uri[i]) >= 0 {
 			return refuseURI(uri, fmt.Sprintf("character %q must not stand in it", uri[i]))
 		}
 	}

@@ -43,7 +43,7 @@ type Config struct {
 	CSRFKey []byte
 	// TrustedProxies are the peers whose X-Forwarded-For is read.
 	TrustedProxies []netip.Prefix
-	// SupportContact is a mailto: or https: URL behind "Help", or empty.
+	// SupportContact is a mailto:, tel:, https: or http: URL behind "Help", or empty.
 	SupportContact string
 	// PrivacyURL is an https: URL behind "Privacy", or empty.
 	PrivacyURL string
@@ -109,7 +109,7 @@ func checkConfig(cfg *Config) error {
 	if len(cfg.CSRFKey) != 32 {
 		return fmt.Errorf("CSRF key has %d bytes, want 32", len(cfg.CSRFKey))
 	}
-	if err := checkLink("support contact", cfg.SupportContact, "mailto", "https"); err != nil {
+	if err := checkLink("support contact", cfg.SupportContact, "mailto", "tel", "https", "http"); err != nil {
 		return err
 	}
 	if err := checkLink("privacy URL", cfg.PrivacyURL, "https", "http"); err != nil {

@@ -57,7 +57,10 @@ type ConsentScope struct{ Name string }
 type ConsentPage struct {
 	Gate
 	Action, Account, SwitchAction string
-	Scopes                        []ConsentScope
+	// AccountID comes back in the field account, so that an answer counts for
+	// the person it was asked of.
+	AccountID string
+	Scopes    []ConsentScope
 	// ClientHost is where the answer goes, shown in full.
 	ClientHost          string
 	PolicyURL, TermsURL string
