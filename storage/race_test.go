@@ -250,6 +250,46 @@ func TestFiveBrowsersStayKnownHoweverManyComeAtOnce(t *testing.T) {
 	})
 }
 
+// With four known browsers two come at once, and neither sees the other's row.
+func TestTwoBrowsersAtOnceDoNotBecomeSix(t *testing.T) {
+	onTwoNodes(t, func(t *testing.T, nodes [2]*storage.DB) {
+		w := newWorld(t, nodes[0])
+		hashes := []string{"a", "b", "c", "d", "e", "f"}
+		device := func(i int) identity.Device {
+			return w.device("dev_"+hashes[i], hashes[i], instant().Add(time.Duration(i)*time.Second))
+		}
+		for i := range 4 {
+			must(t, nodes[0], func(tx *storage.Tx) error { return tx.RememberDevice(device(i)) })
+		}
+		var runs atomic.Int32
+		bothSaw := make(chan struct{})
+		meet := func() { // on PostgreSQL neither commits before both have looked
+			if nodes[0].Engine() == sqldb.SQLite {
+				return
+			}
+			switch runs.Add(1) {
+			case 1:
+				<-bothSaw
+			case 2:
+				close(bothSaw)
+			}
+		}
+		together(2, func(i int) {
+			err := nodes[i].Tx(t.Context(), func(tx *storage.Tx) error {
+				err := tx.RememberDevice(device(4 + i))
+				meet()
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if got := known(t, nodes[0], w, hashes...); !slices.Equal(got, hashes[1:]) {
+			t.Errorf("known browsers %q", got)
+		}
+	})
+}
+
 // Redeeming a code reads the session and makes a grant under it, while signing
 // out ends the session and the grants that it sees: neither may miss the other.
 func TestNoGrantOutlivesASessionThatEndsMeanwhile(t *testing.T) {
