@@ -44,7 +44,7 @@ func (s *Server) handOff(w http.ResponseWriter, r *http.Request) error {
 			return s.refusePage(w, r, page, err)
 		}
 	}
-	if wait := s.guesses.wait("post:" + network(web.ClientIP(r))); wait > 0 {
+	if wait := s.posts.wait(network(web.ClientIP(r))); wait > 0 {
 		return &web.Error{Status: http.StatusTooManyRequests, Key: "too-many-requests", RetryAfter: wait}
 	}
 	handle := s.Source.Token(prefixHandoff).Reveal()
@@ -186,16 +186,23 @@ func (s *Server) store(r *http.Request, signIn identity.SignIn) error {
 	if err != nil {
 		return err
 	}
-	full := false
+	full, known := false, false
+	if theirs >= s.Limits.SignInsPerAddress {
+		// Strangers behind the same address never shut out a known browser.
+		known, err = s.DB.DeviceCookieKnown(secret.Digest(s.Site.Cookie(r, cookieDevice)), s.Front.ID, s.Now())
+		if err != nil {
+			return err
+		}
+	}
 	err = s.DB.Tx(r.Context(), func(tx *storage.Tx) error {
 		if theirs >= s.Limits.SignInsPerAddress {
-			made, err := tx.CloseIdleSignIn(net, s.Now())
-			if full = err == nil && !made; err != nil || full {
+			made, err := tx.DropIdleSignIn(net, s.Now())
+			if full = err == nil && !made && !known; err != nil || full {
 				return err
 			}
 		}
 		if mine >= s.Limits.SignInsPerBrowser {
-			if err := tx.CloseOldestSignIn(signIn.BrowserHash, s.Now()); err != nil {
+			if err := tx.DropOldestSignIn(signIn.BrowserHash, s.Now()); err != nil {
 				return err
 			}
 		}
@@ -239,7 +246,9 @@ func (s *Server) checkRequest(r *http.Request, client identity.Client, p params,
 		RedirectURI: p["redirect_uri"], ResponseMode: string(oidc.ResponseModeQuery), State: p["state"], Nonce: p["nonce"],
 		Challenge: p["code_challenge"], LoginHint: p["login_hint"], UILocales: p["ui_locales"],
 	}
-	if p["response_mode"] == string(oidc.ResponseModeFormPost) && identity.Origin(request.RedirectURI) != "" {
+	if origin := identity.Origin(request.RedirectURI); p["response_mode"] == string(oidc.ResponseModeFormPost) && origin != "" && !strings.Contains(origin, "[") {
+		// A content security policy cannot name an IPv6 address, so no form of
+		// ours may be sent to one.
 		request.ResponseMode = p["response_mode"]
 	}
 	fault := func(code, description string) (identity.Request, *requestFault) {

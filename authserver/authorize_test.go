@@ -436,6 +436,15 @@ func TestSignInsAreCappedPerBrowserAndNetwork(t *testing.T) {
 	for range 3 {
 		w.browser().authorize(shop).want(http.StatusOK, `id="login"`)
 	}
+	// Beyond the cap a network's oldest in which nobody typed an address gives way.
+	idle := w.count(`SELECT COUNT(*) FROM signin`)
+	w.browser().authorize(shop).want(http.StatusOK, `id="login"`)
+	if n := w.count(`SELECT COUNT(*) FROM signin`); n != idle {
+		t.Errorf("%d rows after %d", n, idle)
+	}
+	for range 6 {
+		w.browser().authorize(shop).submit("/login", "login", "somebody@example.org").want(http.StatusOK, `id="password"`)
+	}
 	p := w.browser().authorize(shop)
 	if p.status != http.StatusTooManyRequests || p.header.Get("Retry-After") == "" {
 		t.Errorf("a network with too many: %s", p)

@@ -98,10 +98,12 @@ func TestConsentOfOnePersonIsNotAnothers(t *testing.T) {
 	// Bob signs in in the same browser while Ada's question is on the screen.
 	b.authorize(club, "prompt", "login").prove(bob)
 	form.Set("decision", "allow")
-	b.postForm(action, form).code()
-	if n := w.count(`SELECT COUNT(*) FROM consent WHERE account_id = $1`, ada.ID); n != 0 {
-		t.Error("Ada consented")
+	asked := b.postForm(action, form)
+	if n := w.count(`SELECT COUNT(*) FROM consent`) + w.count(`SELECT COUNT(*) FROM code`); n != 0 || !asked.isConsent() {
+		t.Fatalf("Ada's page answered for Bob: %s, %d rows", asked, n)
 	}
+	asked.want(http.StatusOK, bob.Login)
+	asked.submit("/consent", "decision", "allow").code()
 	if got := w.text(`SELECT account_id FROM code`); got != bob.ID {
 		t.Errorf("the code is for %s", got)
 	}

@@ -58,7 +58,7 @@ func (s *Server) goOn(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, signIn identity.SignIn, f identity.Facts) error {
 	if f.Client == nil {
 		err := s.DB.Tx(r.Context(), func(tx *storage.Tx) error {
-			_, err := tx.CloseSignIn(signIn.ID, s.Now())
+			_, err := tx.CloseSignIn(signIn.ID, "", s.Now())
 			return err
 		})
 		if err != nil {
@@ -74,7 +74,7 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, signIn identity.
 	}
 	closed := false
 	err = s.DB.TxOn(r.Context(), "signin:"+signIn.ID, func(tx *storage.Tx) error {
-		closed, err = tx.CloseSignIn(signIn.ID, s.Now())
+		closed, err = tx.CloseSignIn(signIn.ID, "", s.Now())
 		if err != nil || !closed {
 			return err
 		}
@@ -92,7 +92,7 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, signIn identity.
 // refuseClient closes the row and tells the client why it gets no code.
 func (s *Server) refuseClient(w http.ResponseWriter, r *http.Request, signIn identity.SignIn, f identity.Facts, code string) error {
 	err := s.DB.Tx(r.Context(), func(tx *storage.Tx) error {
-		_, err := tx.CloseSignIn(signIn.ID, s.Now())
+		_, err := tx.CloseSignIn(signIn.ID, code, s.Now())
 		return err
 	})
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Server) codeFor(signIn identity.SignIn, f identity.Facts, code string) 
 	}
 	return identity.Code{
 		Hash: secret.Digest(code), RedirectURI: signIn.Request.RedirectURI, Challenge: signIn.Request.Challenge,
-		CreatedAt: now, ExpiresAt: now.Add(s.TTL.Code),
+		CreatedAt: now, ExpiresAt: now.Add(s.TTL.Code), ForgetAt: now.Add(s.TTL.Code + time.Hour),
 		Grant: identity.Grant{
 			ID: id, FrontID: s.Front.ID, AccountID: f.Session.AccountID, ClientID: f.Client.ID, SessionID: f.Session.ID,
 			ManagingOrg: f.Session.ManagingOrg, ViaConnection: f.Session.ViaConnection, Scopes: signIn.Request.Scopes,

@@ -14,29 +14,29 @@ import (
 // metadata is our discovery document (OpenID Connect Discovery, section 3; RFC
 // 8414; RFC 9207). It names what this server does and nothing it does not.
 type metadata struct {
-	Issuer                 string   `json:"issuer"`
-	AuthorizationEndpoint  string   `json:"authorization_endpoint"`
-	TokenEndpoint          string   `json:"token_endpoint"`
-	UserinfoEndpoint       string   `json:"userinfo_endpoint"`
-	JWKSURI                string   `json:"jwks_uri"`
-	EndSessionEndpoint     string   `json:"end_session_endpoint"`
-	ScopesSupported        []string `json:"scopes_supported"`
-	ResponseTypes          []string `json:"response_types_supported"`
-	ResponseModes          []string `json:"response_modes_supported"`
-	GrantTypes             []string `json:"grant_types_supported"`
-	SubjectTypes           []string `json:"subject_types_supported"`
-	IDTokenAlgs            []string `json:"id_token_signing_alg_values_supported"`
-	TokenAuthMethods       []string `json:"token_endpoint_auth_methods_supported"`
-	ChallengeMethods       []string `json:"code_challenge_methods_supported"`
-	PromptValues           []string `json:"prompt_values_supported"`
-	ACRValues              []string `json:"acr_values_supported"`
-	Claims                 []string `json:"claims_supported"`
-	UILocales              []string `json:"ui_locales_supported"`
-	IssInResponse          bool     `json:"authorization_response_iss_parameter_supported"`
-	ClaimsParameter        bool     `json:"claims_parameter_supported"`
-	RequestParameter       bool     `json:"request_parameter_supported"`
-	RequestURIParameter    bool     `json:"request_uri_parameter_supported"`
-	RequireRequestURIFirst bool     `json:"require_request_uri_registration"`
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	ScopesSupported       []string `json:"scopes_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenAlgs           []string `json:"id_token_signing_alg_values_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	PromptValues          []string `json:"prompt_values_supported"`
+	ACRValues             []string `json:"acr_values_supported"`
+	Claims                []string `json:"claims_supported"`
+	UILocales             []string `json:"ui_locales_supported"`
+	IssInResponse         bool     `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	RequireRequestURIReg  bool     `json:"require_request_uri_registration"`
 }
 
 func (s *Server) metadata() metadata {

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,17 +40,22 @@ func (s *Server) postPassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || redirected {
 		return err
 	}
+	if key, err := identity.LoginKey(r.PostForm.Get("login")); err == nil && key != signIn.LoginKey {
+		// The address was changed in another tab: this password is not for it.
+		s.toStep(w, r, signIn.ID)
+		return nil
+	}
 	r = web.WithLang(r, signIn.Request.UILocales)
 	password := secret.Text(identity.NormalPassword(r.PostForm.Get("password")))
 	if problem := passwordProblem(password); problem != "" {
 		return s.wrong(w, r, signIn, facts, problem, http.StatusUnprocessableEntity)
 	}
-	if wait := s.guesses.wait(network(web.ClientIP(r))); wait > 0 {
-		return &web.Error{Status: http.StatusTooManyRequests, Key: "too-many-requests", RetryAfter: wait}
-	}
 	a, err := s.attempt(r, signIn)
 	if err != nil {
 		return err
+	}
+	if wait := s.guesses.wait(a.bucket(r)); wait > 0 {
+		return &web.Error{Status: http.StatusTooManyRequests, Key: "too-many-requests", RetryAfter: wait}
 	}
 	ticket, err := s.Pool.Admit(r.Context(), a.device.ID != "")
 	if errors.Is(err, secret.ErrBusy) {
@@ -60,6 +66,10 @@ func (s *Server) postPassword(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer ticket.Release()
 
+	// From here on the guess counts and is recorded, even if its browser hangs up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), verdictTime)
+	defer cancel()
+	r = r.WithContext(ctx)
 	lane, reserved, err := s.reserve(r, a)
 	if err != nil {
 		return err
@@ -82,6 +92,18 @@ func (s *Server) postPassword(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.wrong(w, r, signIn, facts, "sign-in", http.StatusUnauthorized)
+}
+
+// verdictTime bounds what follows an admission: two short transactions and a hash.
+const verdictTime = 30 * time.Second
+
+// bucket is whose share of guesses a minute this one is of: a known browser has
+// its own, so that strangers behind the same address never use it up.
+func (a attempt) bucket(r *http.Request) string {
+	if a.device.ID != "" {
+		return a.device.ID
+	}
+	return network(web.ClientIP(r))
 }
 
 func passwordProblem(password secret.Text) string {
@@ -218,7 +240,7 @@ func (s *Server) admitPerson(w http.ResponseWriter, r *http.Request, a attempt, 
 		if account.Disabled() || !bytes.Equal(account.SealedPassword, a.account.SealedPassword) {
 			return nil
 		}
-		session, err := v.open(tx, now)
+		session, err := v.open(tx, s.Front.ID, now)
 		if err != nil {
 			return err
 		}
@@ -249,7 +271,7 @@ func (s *Server) admitPerson(w http.ResponseWriter, r *http.Request, a attempt, 
 		return tx.Record(e)
 	})
 	if errors.Is(err, errChanged) {
-		return true, nil // answered elsewhere meanwhile: the dispatcher shows where it stands
+		return true, s.recordUnused(r, v.event)
 	}
 	if err != nil || !admitted {
 		return false, err
@@ -258,6 +280,14 @@ func (s *Server) admitPerson(w http.ResponseWriter, r *http.Request, a attempt, 
 	s.Site.SetCookie(w, cookieSession, v.sessionCookie, 0)
 	s.Site.SetCookie(w, cookieDevice, v.deviceCookie, s.TTL.Device)
 	return true, nil
+}
+
+// recordUnused keeps the trace of a right password whose sign-in was closed or
+// changed meanwhile: nobody tests passwords unseen. The dispatcher then shows
+// where the sign-in stands.
+func (s *Server) recordUnused(r *http.Request, e identity.Event) error {
+	e.Kind = identity.EventPasswordUnused
+	return s.DB.Tx(r.Context(), func(tx *storage.Tx) error { return tx.Record(e) })
 }
 
 // errChanged rolls back a sign-in that is no longer the one that was judged.
@@ -271,6 +301,7 @@ type visit struct {
 	device        identity.Device
 	deviceCookie  string
 	event         identity.Event
+	eventIDs      []string // for sessions that end by it, at most identity.SessionsPerBrowser
 }
 
 func (s *Server) prepareVisit(r *http.Request, a attempt, now time.Time) (visit, error) {
@@ -287,19 +318,33 @@ func (s *Server) prepareVisit(r *http.Request, a attempt, now time.Time) (visit,
 		return v, err
 	}
 	v.event.AccountID, v.event.ClientID, v.event.SignInID = a.account.ID, a.signIn.ClientID, a.signIn.ID
+	for range identity.SessionsPerBrowser {
+		id, err := s.newID(identity.KindEvent)
+		if err != nil {
+			return v, err
+		}
+		v.eventIDs = append(v.eventIDs, id)
+	}
 	v.sessionCookie = s.Source.Token("").Reveal()
 	v.before = secret.Digest(s.Site.Cookie(r, cookieSession))
 	methods := []string{identity.MethodPassword}
 	v.session = identity.Session{
-		ID: sessionID, FrontID: s.Front.ID, SetHash: secret.Digest(v.sessionCookie), AccountID: a.account.ID,
+		ID: sessionID, FrontID: s.Front.ID, SetHash: secret.Digest(v.sessionCookie), BrowserHash: a.signIn.BrowserHash, AccountID: a.account.ID,
 		ManagingOrg: a.account.ManagingOrg, Methods: methods, ACR: identity.ACRFor(methods), AuthAt: now,
 		Browser: browserName(r), Network: network(web.ClientIP(r)), Epoch: a.signIn.Epoch, CreatedAt: now, ExpiresAt: now.Add(s.TTL.Session),
 	}
-	// The cookie is made anew unless this browser already proved it for this
-	// account, so that no one can plant a device cookie of their own.
-	v.deviceCookie = s.Source.Token("").Reveal()
+	// One cookie makes a browser known for all the people who sign in with it. It
+	// is kept where a row knows it, and so was made by us; else made anew.
+	v.deviceCookie = s.Site.Cookie(r, cookieDevice)
+	known, err := s.DB.DeviceCookieKnown(secret.Digest(v.deviceCookie), s.Front.ID, now)
+	if err != nil {
+		return v, err
+	}
+	if !known {
+		v.deviceCookie = s.Source.Token("").Reveal()
+	}
 	if a.device.ID != "" {
-		v.deviceCookie, deviceID = s.Site.Cookie(r, cookieDevice), a.device.ID
+		deviceID = a.device.ID
 	}
 	v.device = identity.Device{
 		ID: deviceID, Hash: secret.Digest(v.deviceCookie), AccountID: a.account.ID, FrontID: s.Front.ID, Browser: browserName(r),
@@ -309,24 +354,25 @@ func (s *Server) prepareVisit(r *http.Request, a attempt, now time.Time) (visit,
 }
 
 // open stores the session under a new cookie value (A18). The same account keeps
-// its session and its sid; another account's session in this browser ends, until
-// there is a chooser between them.
-func (v visit) open(tx *storage.Tx, now time.Time) (identity.Session, error) {
+// its session and its sid; what else this browser holds ends, each with its
+// event: another account's session until there is a chooser between them, and
+// what tabs that signed in at once left over.
+func (v visit) open(tx *storage.Tx, front string, now time.Time) (identity.Session, error) {
 	session := v.session
-	held, err := tx.SessionsInSet(v.before, now)
+	held, err := tx.SessionsOfBrowser(v.before, session.BrowserHash, session.AccountID, now)
 	if err != nil {
 		return session, err
 	}
 	renewed := false
-	for _, h := range held {
-		if h.AccountID == session.AccountID && h.FrontID == session.FrontID && h.Epoch == session.Epoch && !renewed {
+	for i, h := range held {
+		if h.AccountID == session.AccountID && h.FrontID == front && h.Epoch == session.Epoch && !renewed {
 			session.ID, session.CreatedAt = h.ID, h.CreatedAt
 			if renewed, err = tx.RenewSession(session); err != nil {
 				return session, err
 			}
 			continue
 		}
-		if _, err := tx.EndSession(h.ID, now); err != nil {
+		if err := v.end(tx, h, i, now); err != nil {
 			return session, err
 		}
 	}
@@ -335,4 +381,14 @@ func (v visit) open(tx *storage.Tx, now time.Time) (identity.Session, error) {
 	}
 	session.ID = v.session.ID
 	return session, tx.CreateSession(session)
+}
+
+func (v visit) end(tx *storage.Tx, h identity.Session, i int, now time.Time) error {
+	ended, err := tx.EndSession(h.ID, now)
+	if err != nil || !ended || i >= len(v.eventIDs) {
+		return err
+	}
+	e := v.event
+	e.ID, e.Kind, e.AccountID, e.ClientID, e.SignInID, e.SessionID = v.eventIDs[i], identity.EventSignedOut, h.AccountID, "", "", h.ID
+	return tx.Record(e)
 }

@@ -71,7 +71,8 @@ type Limits struct {
 // Server answers the routes of this package. It is safe for concurrent use.
 type Server struct {
 	Config
-	guesses  *networkLimiter
+	guesses  *networkLimiter // of passwords, by network or known browser
+	posts    *networkLimiter // of requests that other sites post to us, by network
 	counts   Counts
 	document []byte // the discovery document
 }
@@ -89,7 +90,8 @@ func New(c Config) (*Server, error) {
 		c.Log == nil || c.Now == nil || c.Issuer == "" || c.Front.ID == "" {
 		return nil, errors.New("authserver: a required field of Config is missing")
 	}
-	s := &Server{Config: c, guesses: newNetworkLimiter(c.Limits.GuessesPerMinute, c.Now)}
+	s := &Server{Config: c, guesses: newNetworkLimiter(c.Limits.GuessesPerMinute, c.Now),
+		posts: newNetworkLimiter(c.Limits.SignInsPerAddress, c.Now)}
 	document, err := json.Marshal(s.metadata())
 	if err != nil {
 		return nil, fmt.Errorf("authserver: discovery document: %w", err)
@@ -183,7 +185,7 @@ func network(addr netip.Addr) string {
 	return addr.String()
 }
 
-// front tells the host that people see, for the note beside the password field.
+// host is the host that people see, for the note beside the password field.
 func (s *Server) host() string {
 	u, err := url.Parse(s.Issuer)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"simplon/identity"
@@ -27,6 +28,9 @@ func (s *Server) facts(r *http.Request, signIn identity.SignIn) (identity.Facts,
 	}
 	if signIn.ClientID != "" {
 		client, err := s.DB.Client(signIn.ClientID)
+		if errors.Is(err, storage.ErrNotFound) {
+			return f, &web.Error{Status: http.StatusBadRequest, Key: "unknown-client", Err: err}
+		}
 		if err != nil {
 			return f, err
 		}
@@ -207,7 +211,7 @@ func (s *Server) postLogin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || redirected {
 		return err
 	}
-	typed := r.PostForm.Get("login")
+	typed := strings.TrimSpace(r.PostForm.Get("login"))
 	key, err := identity.LoginKey(typed)
 	if err != nil {
 		if len(typed) > 254 {

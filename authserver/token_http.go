@@ -106,7 +106,7 @@ func (s *Server) redeemCode(r *http.Request, client identity.Client, p params) (
 			refusal = fault
 			return err
 		}
-		spent, err := tx.SpendCode(hash, now)
+		spent, err := tx.SpendCode(hash, now, now.Add(max(s.TTL.RefreshAbsolute, s.TTL.AccessToken)))
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ const (
 	EventSecretRotated   = "client.secret-rotated"
 	EventSignedIn        = "sign-in.completed"
 	EventPasswordWrong   = "sign-in.password-wrong"
+	EventPasswordUnused  = "sign-in.password-right-unused" // right, but the sign-in had changed meanwhile
 	EventLaneLocked      = "sign-in.lane-locked"
 	EventRefusedLocked   = "sign-in.refused-locked"
 	EventConsentGiven    = "consent.given"

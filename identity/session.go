@@ -19,6 +19,7 @@ type Session struct {
 	ID            string // the sid of ID tokens
 	FrontID       string
 	SetHash       []byte // digest of the browser's session cookie
+	BrowserHash   []byte // digest of the browser cookie, to find what tabs at once left over
 	AccountID     string
 	ManagingOrg   string
 	ViaConnection string
@@ -49,6 +50,9 @@ type Device struct {
 	SeenAt    time.Time
 	ExpiresAt time.Time
 }
+
+// SessionsPerBrowser is how many accounts one browser is signed in to at most.
+const SessionsPerBrowser = 5
 
 // DevicesPerAccount is how many known browsers an account has at most; the one
 // seen longest ago goes.
@@ -103,6 +107,7 @@ type Code struct {
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	SpentAt     time.Time
+	ForgetAt    time.Time // until then a replay is recognised; later than everything it gave
 }
 
 // RefreshToken is one link of a rotating chain, stored hashed.

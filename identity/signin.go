@@ -24,9 +24,9 @@ type Request struct {
 	Nonce        string   `json:"nonce,omitempty"`
 	Challenge    string   `json:"challenge,omitempty"` // PKCE S256
 	Prompt       []string `json:"prompt,omitempty"`
-	MaxAge       *int64   `json:"max_age,omitempty"`    // seconds
-	HintSub      string   `json:"hint_sub,omitempty"`   // account the id_token_hint names
-	LoginHint    string   `json:"login_hint,omitempty"` // prefilled, never trusted
+	MaxAge       *int64   `json:"max_age,omitempty"`  // seconds
+	HintSub      string   `json:"hint_sub,omitempty"` // account the id_token_hint names
+	LoginHint    string   `json:"-"`                  // prefilled, never trusted; kept as SignIn.Login
 	UILocales    string   `json:"ui_locales,omitempty"`
 }
 

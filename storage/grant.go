@@ -45,19 +45,19 @@ func (tx *Tx) TouchGrant(id string, now time.Time) error {
 }
 
 const codeColumns = `hash, grant_id, front_id, account_id, client_id, session_id, managing_org, via_connection, scopes, methods, acr,
-	auth_at, nonce, epoch, redirect_uri, challenge, created_at, expires_at, spent_at`
+	auth_at, nonce, epoch, redirect_uri, challenge, created_at, expires_at, spent_at, forget_at`
 
 // Code returns the code with the digest, spent or not, or ErrNotFound. Its
 // Grant carries what redeeming it makes.
 func (q queries) Code(hash []byte) (c identity.Code, err error) {
 	g := &c.Grant
 	var scopes, methods string
-	var auth, created, expires, spent int64
+	var auth, created, expires, spent, forget int64
 	err = q.r.QueryRow(`SELECT `+codeColumns+` FROM code WHERE hash = $1`, hash).Scan(&c.Hash, &g.ID, &g.FrontID, &g.AccountID, &g.ClientID,
 		&g.SessionID, &g.ManagingOrg, &g.ViaConnection, &scopes, &methods, &g.ACR, &auth, &g.Nonce, &g.Epoch,
-		&c.RedirectURI, &c.Challenge, &created, &expires, &spent)
+		&c.RedirectURI, &c.Challenge, &created, &expires, &spent, &forget)
 	g.Scopes, g.Methods, g.AuthAt = identity.ParseScopes(scopes), words(methods), fromMicros(auth)
-	c.CreatedAt, c.ExpiresAt, c.SpentAt = fromMicros(created), fromMicros(expires), fromMicros(spent)
+	c.CreatedAt, c.ExpiresAt, c.SpentAt, c.ForgetAt = fromMicros(created), fromMicros(expires), fromMicros(spent), fromMicros(forget)
 	return c, found(err)
 }
 
@@ -65,15 +65,17 @@ func (q queries) Code(hash []byte) (c identity.Code, err error) {
 func (tx *Tx) CreateCode(c identity.Code) error {
 	g := c.Grant
 	return tx.insertOnce(`INSERT INTO code (`+codeColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING`,
 		c.Hash, g.ID, g.FrontID, g.AccountID, g.ClientID, g.SessionID, g.ManagingOrg, g.ViaConnection, g.Scopes.String(), join(g.Methods),
-		g.ACR, micros(g.AuthAt), g.Nonce, g.Epoch, c.RedirectURI, c.Challenge, micros(c.CreatedAt), micros(c.ExpiresAt), micros(c.SpentAt))
+		g.ACR, micros(g.AuthAt), g.Nonce, g.Epoch, c.RedirectURI, c.Challenge, micros(c.CreatedAt), micros(c.ExpiresAt), micros(c.SpentAt), micros(c.ForgetAt))
 }
 
-// SpendCode spends a code that is neither spent nor expired; of several calls
-// at once, on however many nodes, one answers true.
-func (tx *Tx) SpendCode(hash []byte, now time.Time) (bool, error) {
-	return tx.changed(`UPDATE code SET spent_at = $2 WHERE hash = $1 AND spent_at = 0 AND expires_at > $2`, hash, micros(now))
+// SpendCode spends a code that is neither spent nor expired, and remembers it
+// until forget, so that a replay is recognised as long as anything it gave can
+// live. Of several calls at once, on however many nodes, one answers true.
+func (tx *Tx) SpendCode(hash []byte, now, forget time.Time) (bool, error) {
+	return tx.changed(`UPDATE code SET spent_at = $2, forget_at = $3 WHERE hash = $1 AND spent_at = 0 AND expires_at > $2`,
+		hash, micros(now), micros(forget))
 }
 
 // RefreshToken returns the token with the digest, spent or not, or ErrNotFound.

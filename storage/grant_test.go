@@ -93,7 +93,7 @@ func TestCodesComeBackAsWrittenAndAreSpentOnce(t *testing.T) {
 
 		spend := func(hash []byte, at time.Time) bool {
 			t.Helper()
-			return try(t, db, func(tx *storage.Tx) (bool, error) { return tx.SpendCode(hash, at) })
+			return try(t, db, func(tx *storage.Tx) (bool, error) { return tx.SpendCode(hash, at, at) })
 		}
 		if spend(bare.Hash, bare.ExpiresAt) {
 			t.Error("an expired code was spent")

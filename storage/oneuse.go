@@ -60,7 +60,8 @@ func (tx *Tx) Prune(now time.Time, limit int) (deleted int64, err error) {
 	}{
 		{"handoff", "hash", "expires_at < $1", "expires_at", micros(now)},
 		{"signin", "id", "expires_at < $1", "expires_at", day},
-		{"code", "hash", "expires_at < $1", "expires_at", day},
+		{"code", "hash", "forget_at < $1", "forget_at", micros(now)},
+		{"event", "id", "at < $1 AND account_id = '' AND kind LIKE 'sign-in.%'", "at", micros(now.Add(-30 * 24 * time.Hour))},
 		{"refresh_token", "hash", "expires_at < $1", "expires_at", day},
 		{"setup_link", "hash", "expires_at < $1", "expires_at", day},
 		{"device", "id", "expires_at < $1", "expires_at", micros(now)},

@@ -91,6 +91,7 @@ func put(t *testing.T, db *storage.DB, w world, name string, ends, touched time.
 		signIn, session, grant, code := w.signIn(name), w.session(name), w.grant(name, name), w.code(name, name)
 		device := w.device(name, name, instant())
 		signIn.ExpiresAt, session.ExpiresAt, grant.ExpiresAt, code.ExpiresAt, device.ExpiresAt = ends, ends, ends, ends, ends
+		code.ForgetAt = ends.Add(day)
 		grants := errors.Join(tx.CreateGrant(grant), tx.CreateGrant(w.grant("of-"+name, name)))
 		_, _, of := tx.ReserveAttempt("acc_1", name, policy(9), touched)
 		_, _, nobodys := tx.ReserveAttempt("x"+name, identity.LaneUnknown, policy(9), touched)

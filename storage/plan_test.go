@@ -71,7 +71,7 @@ func hotWrites() []statement {
 			` WHERE ` + where + ` ORDER BY ` + order + ` LIMIT $2)`, []any{now, 100}}
 	}
 	return []statement{
-		{"spend code", "hash", `UPDATE code SET spent_at = $2 WHERE hash = $1 AND spent_at = 0 AND expires_at > $2`, []any{hash, now}},
+		{"spend code", "hash", `UPDATE code SET spent_at = $2, forget_at = $3 WHERE hash = $1 AND spent_at = 0 AND expires_at > $2`, []any{hash, now, now}},
 		{"spend refresh token", "hash", `UPDATE refresh_token SET spent_at = $2 WHERE hash = $1 AND spent_at = 0 AND expires_at > $2`, []any{hash, now}},
 		{"spend handoff", "hash", `UPDATE handoff SET spent_at = $3 WHERE hash = $1 AND path = $2 AND spent_at = 0 AND expires_at > $3 RETURNING params`, []any{hash, "/", now}},
 		{"reserve", "subject", `UPDATE lane SET failures = $3 WHERE subject = $1 AND lane = $2 AND failures = $4 AND locks = $5 AND locked_until = $6 AND failures < $3`, []any{"a", "l", 2, 1, 0, 0}},
@@ -79,14 +79,15 @@ func hotWrites() []statement {
 		{"end session", "id", `UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at = 0`, []any{"a", now}},
 		{"end grants of a session", "session_id", `UPDATE grants SET revoked_at = $2 WHERE session_id = $1 AND revoked_at = 0
 			AND ' ' || scopes || ' ' NOT LIKE '% offline\_access %' ESCAPE '\'`, []any{"a", now}},
-		{"end codes of a session", "session_id", `UPDATE code SET spent_at = $2 WHERE session_id = $1 AND spent_at = 0`, []any{"a", now}},
+		{"end codes of a session", "session_id", `UPDATE code SET expires_at = $2 WHERE session_id = $1 AND spent_at = 0 AND expires_at > $2`, []any{"a", now}},
 		{"close sign-in", "id", `UPDATE signin SET closed_at = $2 WHERE id = $1 AND closed_at = 0`, []any{"a", now}},
 		{"close oldest sign-in", "browser_hash", `UPDATE signin SET closed_at = $2 WHERE closed_at = 0 AND id =
 			(SELECT id FROM signin WHERE browser_hash = $1 AND closed_at = 0 AND expires_at > $2 ORDER BY created_at, id LIMIT 1)`, []any{hash, now}},
 		{"surplus devices", "account_id", `SELECT id FROM device WHERE account_id = $1 ORDER BY seen_at DESC, id DESC LIMIT 100 OFFSET $2`, []any{"a", 5}},
 		{"forget device", "id", `DELETE FROM device WHERE id = $1 AND account_id = $2`, []any{"d", "a"}},
 		prune("sign-ins", "signin", "id", "expires_at < $1", "expires_at"),
-		prune("codes", "code", "hash", "expires_at < $1", "expires_at"),
+		prune("codes", "code", "hash", "forget_at < $1", "forget_at"),
+		prune("events of nobody", "event", "id", "at < $1 AND account_id = '' AND kind LIKE 'sign-in.%'", "at"),
 		prune("refresh tokens", "refresh_token", "hash", "expires_at < $1", "expires_at"),
 		prune("sessions", "session", "id", "expires_at < $1", "expires_at"),
 		prune("lanes", "lane", "subject, lane", "touched_at < $1 AND locked_until < $1", "touched_at"),

@@ -70,7 +70,7 @@ func TestOneOfManyWins(t *testing.T) {
 	}{
 		{"SpendCode",
 			func(tx *storage.Tx, w world) error { return tx.CreateCode(w.code("c", "ses_1")) },
-			func(tx *storage.Tx, _ int) (bool, error) { return tx.SpendCode([]byte("c"), instant()) }},
+			func(tx *storage.Tx, _ int) (bool, error) { return tx.SpendCode([]byte("c"), instant(), instant()) }},
 		{"SpendRefreshToken",
 			func(tx *storage.Tx, w world) error {
 				return errors.Join(tx.CreateGrant(w.grant("grt_1", "")),
@@ -93,7 +93,7 @@ func TestOneOfManyWins(t *testing.T) {
 			func(tx *storage.Tx, _ int) (bool, error) { return tx.SpendSetupLink([]byte("s"), instant()) }},
 		{"CloseSignIn",
 			func(tx *storage.Tx, w world) error { return tx.CreateSignIn(w.signIn("sgn_1"), "") },
-			func(tx *storage.Tx, _ int) (bool, error) { return tx.CloseSignIn("sgn_1", instant()) }},
+			func(tx *storage.Tx, _ int) (bool, error) { return tx.CloseSignIn("sgn_1", "", instant()) }},
 		{"SetConsented",
 			func(tx *storage.Tx, w world) error { return tx.CreateSignIn(w.signIn("sgn_2"), "") },
 			func(tx *storage.Tx, _ int) (bool, error) { return tx.SetConsented("sgn_2", "acc_1", "") }},
@@ -308,7 +308,7 @@ func TestNoGrantOutlivesASessionThatEndsMeanwhile(t *testing.T) {
 				if err != nil || !session.Live(w.front.ID, 1, instant()) {
 					return err
 				}
-				spent, err := tx.SpendCode([]byte(fmt.Sprint(i)), instant())
+				spent, err := tx.SpendCode([]byte(fmt.Sprint(i)), instant(), instant())
 				if err != nil || !spent {
 					return err
 				}

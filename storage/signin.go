@@ -55,18 +55,19 @@ func (tx *Tx) CreateSignIn(s identity.SignIn, network string) error {
 		micros(s.CreatedAt), micros(s.ExpiresAt), micros(s.ClosedAt), network)
 }
 
-// CloseOldestSignIn closes the browser's oldest open sign-in, so that a person
-// with many tabs is never refused a new one.
-func (tx *Tx) CloseOldestSignIn(browserHash []byte, now time.Time) error {
-	return tx.exec(`UPDATE signin SET closed_at = $2 WHERE closed_at = 0 AND id =
+// DropOldestSignIn deletes the browser's oldest open sign-in, so that a person
+// with many tabs is never refused a new one and a browser never holds more rows
+// than its cap.
+func (tx *Tx) DropOldestSignIn(browserHash []byte, now time.Time) error {
+	return tx.exec(`DELETE FROM signin WHERE closed_at = 0 AND id =
 		(SELECT id FROM signin WHERE browser_hash = $1 AND closed_at = 0 AND expires_at > $2 ORDER BY created_at, id LIMIT 1)`,
 		browserHash, micros(now))
 }
 
-// CloseIdleSignIn closes the oldest open sign-in of a network in which nobody
+// DropIdleSignIn deletes the oldest open sign-in of a network in which nobody
 // typed an address yet. It answers false where there is none.
-func (tx *Tx) CloseIdleSignIn(network string, now time.Time) (bool, error) {
-	return tx.changed(`UPDATE signin SET closed_at = $2 WHERE closed_at = 0 AND id =
+func (tx *Tx) DropIdleSignIn(network string, now time.Time) (bool, error) {
+	return tx.changed(`DELETE FROM signin WHERE closed_at = 0 AND id =
 		(SELECT id FROM signin WHERE network = $1 AND closed_at = 0 AND expires_at > $2 AND login_key = '' ORDER BY created_at, id LIMIT 1)`,
 		network, micros(now))
 }
@@ -96,7 +97,8 @@ func (tx *Tx) SetConsented(id, accountID, refusal string) (bool, error) {
 		AND (methods = '' OR account_id = $2)`, id, accountID, refusal == "", refusal)
 }
 
-// CloseSignIn ends a sign-in; only the first of several calls answers true.
-func (tx *Tx) CloseSignIn(id string, now time.Time) (bool, error) {
-	return tx.changed(`UPDATE signin SET closed_at = $2 WHERE id = $1 AND closed_at = 0`, id, micros(now))
+// CloseSignIn ends a sign-in with the OAuth error that its client is told, "" for
+// none; only the first of several calls answers true.
+func (tx *Tx) CloseSignIn(id, refusal string, now time.Time) (bool, error) {
+	return tx.changed(`UPDATE signin SET closed_at = $3, refusal = $2 WHERE id = $1 AND closed_at = 0`, id, refusal, micros(now))
 }

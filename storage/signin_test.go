@@ -36,6 +36,7 @@ func TestSignInsComeBackAsWritten(t *testing.T) {
 		full.FrontID = w.front.ID
 		age := int64(0) // max_age=0 is not the absence of max_age
 		full.Request.MaxAge = &age
+		full.Request.LoginHint = "" // lives on as Login
 		bare := w.signIn("sgn_bare")
 		create(t, db, "192.0.2.0/24", full, bare)
 		for _, want := range []identity.SignIn{full, bare} {
@@ -75,7 +76,7 @@ func TestOpenSignInsAreCountedPerBrowserAndNetwork(t *testing.T) {
 	})
 }
 
-func TestOldestOpenSignInOfTheBrowserIsClosed(t *testing.T) {
+func TestOldestOpenSignInOfTheBrowserIsDropped(t *testing.T) {
 	onEach(t, func(t *testing.T, db *storage.DB) {
 		w := newWorld(t, db)
 		now := instant()
@@ -93,12 +94,12 @@ func TestOldestOpenSignInOfTheBrowserIsClosed(t *testing.T) {
 			at("sgn_other", -9*time.Minute, func(s *identity.SignIn) { s.BrowserHash = []byte("other") }))
 		for i, id := range []string{"sgn_old", "sgn_old2", "sgn_young"} {
 			at := now.Add(time.Duration(i+1) * time.Second)
-			must(t, db, func(tx *storage.Tx) error { return tx.CloseOldestSignIn([]byte("browser"), at) })
-			if s := signInOf(t, db, id); !s.ClosedAt.Equal(at) {
-				t.Errorf("%s closed at %v, want %v", id, s.ClosedAt, at)
+			must(t, db, func(tx *storage.Tx) error { return tx.DropOldestSignIn([]byte("browser"), at) })
+			if _, err := db.SignIn(id); !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("%s is there: %v", id, err)
 			}
 		}
-		must(t, db, func(tx *storage.Tx) error { return tx.CloseOldestSignIn([]byte("browser"), now) })
+		must(t, db, func(tx *storage.Tx) error { return tx.DropOldestSignIn([]byte("browser"), now) })
 		if s := signInOf(t, db, "sgn_expired"); !s.ClosedAt.IsZero() {
 			t.Error("an expired sign-in was closed")
 		}
@@ -225,7 +226,7 @@ func TestSignInClosesOnce(t *testing.T) {
 		w := newWorld(t, db)
 		checkGuards(t, db, w, []guardCase{
 			{"open", func(*identity.SignIn) {}, true}, {"proved", proved, true}, {"closed", closed, false},
-		}, func(tx *storage.Tx, id string) (bool, error) { return tx.CloseSignIn(id, instant().Add(time.Second)) })
+		}, func(tx *storage.Tx, id string) (bool, error) { return tx.CloseSignIn(id, "", instant().Add(time.Second)) })
 		want := w.signIn("sgn_0")
 		want.ClosedAt = instant().Add(time.Second)
 		same(t, signInOf(t, db, want.ID), want)

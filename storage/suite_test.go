@@ -189,7 +189,7 @@ func newWorld(t *testing.T, db *storage.DB) world {
 }
 
 func (w world) session(id string) identity.Session {
-	return identity.Session{ID: id, FrontID: w.front.ID, SetHash: []byte("set"), AccountID: w.anna.ID, AuthAt: instant(),
+	return identity.Session{ID: id, FrontID: w.front.ID, SetHash: []byte("set"), BrowserHash: []byte("browser"), AccountID: w.anna.ID, AuthAt: instant(),
 		Epoch: 1, CreatedAt: instant(), ExpiresAt: instant().Add(time.Hour)}
 }
 

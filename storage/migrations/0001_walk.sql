@@ -99,6 +99,7 @@ CREATE TABLE session (
     id             TEXT PRIMARY KEY,
     front_id       TEXT NOT NULL REFERENCES front (id),
     set_hash       BYTEA NOT NULL,
+    browser_hash   BYTEA NOT NULL,
     account_id     TEXT NOT NULL REFERENCES account (id),
     managing_org   TEXT NOT NULL DEFAULT '',
     via_connection TEXT NOT NULL DEFAULT '',
@@ -113,6 +114,7 @@ CREATE TABLE session (
     ended_at       BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX session_by_set ON session (set_hash);
+CREATE INDEX session_by_browser ON session (browser_hash);
 CREATE INDEX session_by_account ON session (account_id, created_at);
 CREATE INDEX session_by_expiry ON session (expires_at);
 
@@ -170,10 +172,11 @@ CREATE TABLE code (
     challenge      TEXT NOT NULL DEFAULT '',
     created_at     BIGINT NOT NULL,
     expires_at     BIGINT NOT NULL,
-    spent_at       BIGINT NOT NULL DEFAULT 0
+    spent_at       BIGINT NOT NULL DEFAULT 0,
+    forget_at      BIGINT NOT NULL
 );
 CREATE INDEX code_by_session ON code (session_id);
-CREATE INDEX code_by_expiry ON code (expires_at);
+CREATE INDEX code_by_forget ON code (forget_at);
 
 CREATE TABLE grants (
     id             TEXT PRIMARY KEY,
