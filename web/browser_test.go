@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/cdproto/page"
@@ -95,6 +96,45 @@ func TestSignInReachesTheApplicationFromAForm(t *testing.T) {
 			}
 			tab.checkMessages()
 		})
+	}
+}
+
+// Chromium asks for the page early, is refused, and asks again when its person
+// goes there.
+func TestPrefetchedPageActsOnlyWhenItIsOpened(t *testing.T) {
+	early := make(chan string, 8)
+	var handler http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/start" {
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, `<link rel="icon" href="data:,"><link rel="prefetch" href="/continue"><a id="go" href="/continue">go</a>`)
+			return
+		}
+		handler.ServeHTTP(w, r)
+		if purpose := r.Header.Get("Sec-Purpose"); purpose != "" {
+			early <- purpose
+		}
+	}))
+	t.Cleanup(server.Close)
+	var acted *atomic.Int32
+	handler, acted = acting(testSite(t, server.URL))
+	tab := openTab(t, startBrowser(t))
+	tab.open(server.URL + "/start")
+	select {
+	case got := <-early:
+		if got != "prefetch" || acted.Load() != 0 {
+			t.Errorf("%q acted %d times", got, acted.Load())
+		}
+	case <-tab.ctx.Done():
+		t.Fatal("browser ended before it asked")
+	}
+	arrive := chromedp.WaitEvent(page.LoadEventFired, nil, chromedp.Click(chromedp.CSS("#go")))
+	if _, err := chromedp.Run(tab.ctx, arrive); err != nil {
+		t.Fatal(err)
+	}
+	title, err := chromedp.Run(tab.ctx, chromedp.Evaluate[string]("document.title"))
+	if err != nil || !strings.Contains(title, "You are signed out") || acted.Load() != 1 {
+		t.Errorf("%q, acted %d times: %v", title, acted.Load(), err)
 	}
 }
 

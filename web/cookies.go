@@ -68,6 +68,11 @@ func (s *Site) cookie(name, value string, maxAge int) *http.Cookie {
 // base64url) and makes and sets one for 400 days when it is absent or
 // malformed. The id binds sign-ins and CSRF tokens; it never authenticates.
 // Call it before the answer's header is written.
+//
+// Two first requests at the same time get two ids, and the browser keeps the
+// later: nothing in them tells one browser's two tabs from two people behind
+// one address or one proxy's connection, so nothing may join them. The form of
+// the tab that lost is answered with other-tab.
 func (s *Site) Browser(w http.ResponseWriter, r *http.Request) string {
 	if id := s.KnownBrowser(r); id != "" {
 		return id

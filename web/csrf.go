@@ -7,6 +7,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"strings"
 )
 
 // defaultMaxBody is the most a route reads where Config says nothing, in bytes
@@ -30,8 +31,12 @@ func (s *Site) csrfToken(browser string) string {
 func (s *Site) admit(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
+	case http.MethodGet, http.MethodOptions:
 		return nil
+	case http.MethodHead:
+		// ServeMux leads HEAD to the pattern of GET, so that is what there is.
+		w.Header().Set("Allow", http.MethodGet)
+		return &Error{Status: http.StatusMethodNotAllowed, Key: "method"}
 	}
 	if err := s.cross.Check(r); err != nil {
 		return &Error{Status: http.StatusForbidden, Key: "forbidden", Err: err}
@@ -44,9 +49,33 @@ func (s *Site) admit(w http.ResponseWriter, r *http.Request) error {
 		return &Error{Status: http.StatusForbidden, Key: "cookies-off", Err: errors.New("form without browser cookie")}
 	}
 	if !hmac.Equal([]byte(r.PostForm.Get(csrfField)), []byte(s.csrfToken(browser))) {
-		return &Error{Status: http.StatusForbidden, Key: "forbidden", Err: errors.New("csrf token missing or wrong")}
+		return s.tokenMisfit(r)
 	}
 	return nil
+}
+
+// tokenMisfit says why a form's token is not this browser's. A page of ours
+// always has one, so a wrong one in a request from our own origin was given to
+// another browser cookie: two tabs came at once without one, each was given
+// one, and the browser kept the later.
+func (s *Site) tokenMisfit(r *http.Request) error {
+	if r.PostForm.Get(csrfField) == "" || !s.fromOurOrigin(r) {
+		return &Error{Status: http.StatusForbidden, Key: "forbidden", Err: errors.New("csrf token missing or wrong")}
+	}
+	return &Error{
+		Status: http.StatusForbidden, Key: "other-tab", Err: errors.New("csrf token of another browser cookie"),
+		Action: &Link{URL: "/", Label: "action.home"},
+	}
+}
+
+// fromOurOrigin reports whether the browser says that a page of ours sent the
+// request. It only chooses words: no request is let in for it.
+func (s *Site) fromOurOrigin(r *http.Request) bool {
+	if r.Header.Get("Sec-Fetch-Site") == "same-origin" {
+		return true
+	}
+	scheme, host, ok := strings.Cut(r.Header.Get("Origin"), "://")
+	return ok && scheme == s.cfg.Issuer.Scheme && s.canonicalHost(host) == s.canonicalHost(r.Host)
 }
 
 func parseForm(r *http.Request) error {

@@ -17,146 +17,6 @@ import (
 
 const issuer = "https://id.nordwand.example"
 
-var csrfInput = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
-
-// form serves a page with a form at GET and accepts it at POST.
-func form(s *Site) http.Handler {
-	mux := http.NewServeMux()
-	s.Mount(mux)
-	mux.Handle("GET /form/{id}", s.Page(func(w http.ResponseWriter, r *http.Request) error {
-		return s.Render(w, r, http.StatusOK, LoginPage{Action: "/form/1"})
-	}))
-	mux.Handle("POST /form/{id}", s.Page(func(w http.ResponseWriter, r *http.Request) error {
-		fmt.Fprintf(w, "accepted %s", r.PostForm.Get("login"))
-		return nil
-	}))
-	mux.Handle("GET /fail", s.Page(func(http.ResponseWriter, *http.Request) error { return errors.New("the database is on fire") }))
-	mux.Handle("GET /panic", s.Page(func(http.ResponseWriter, *http.Request) error { panic("boom\nboom") }))
-	mux.Handle("POST /raw", s.Raw(func(w http.ResponseWriter, r *http.Request) error {
-		if s.Cookie(r, "b") != "" || s.Lang(r) != "en" {
-			return errors.New("raw route saw a cookie")
-		}
-		return &Error{Status: 400, Key: "bad-request", Field: "scope", Err: errors.New("secret detail")}
-	}))
-	mux.Handle("POST /cross", s.CrossSite(func(w http.ResponseWriter, r *http.Request) error {
-		return &Error{Status: 400, Key: "unknown-client"}
-	}))
-	return s.Outer(mux)
-}
-
-// fetchForm returns the token and the cookie header of a fresh browser.
-func fetchForm(t *testing.T, h http.Handler, base string) (token, cookie string) {
-	t.Helper()
-	w := get(h, base+"/form/1")
-	m := csrfInput.FindStringSubmatch(w.Body.String())
-	if m == nil || len(w.Result().Cookies()) != 1 {
-		t.Fatalf("no token or cookie: %d %v", w.Code, w.Header())
-	}
-	c := w.Result().Cookies()[0]
-	return m[1], c.Name + "=" + c.Value
-}
-
-func TestFormIsAcceptedOnlyFromItsOwnPageAndBrowser(t *testing.T) {
-	h := form(testSite(t, issuer))
-	token, cookie := fetchForm(t, h, issuer)
-	otherToken, otherCookie := fetchForm(t, h, issuer)
-	if token == otherToken || cookie == otherCookie {
-		t.Fatal("two browsers got the same id")
-	}
-	good := "login=lena&csrf=" + token
-	for _, c := range []struct {
-		name, body string
-		header     []string
-		status     int
-		want       string
-	}{
-		{"good", good, []string{"Cookie", cookie, "Sec-Fetch-Site", "same-origin", "Origin", issuer}, 200, "accepted lena"},
-		{"old browser without fetch metadata", good, []string{"Cookie", cookie, "Origin", issuer}, 200, "accepted lena"},
-		{"no token", "login=lena", []string{"Cookie", cookie, "Sec-Fetch-Site", "same-origin"}, 403, "We did not accept this form"},
-		{"token in the query", "login=lena", []string{"Cookie", cookie, "X-Query", token}, 403, "We did not accept this form"},
-		{"wrong token", "csrf=AAAA", []string{"Cookie", cookie, "Sec-Fetch-Site", "same-origin"}, 403, "We did not accept this form"},
-		{"token of another browser", "csrf=" + otherToken, []string{"Cookie", cookie, "Sec-Fetch-Site", "same-origin"}, 403, "We did not accept this form"},
-		{"cross-site", good, []string{"Cookie", cookie, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}, 403, "We did not accept this form"},
-		{"sibling host", good, []string{"Cookie", cookie, "Sec-Fetch-Site", "same-site", "Origin", "https://x.nordwand.example"}, 403, "We did not accept this form"},
-		{"foreign origin without fetch metadata", good, []string{"Cookie", cookie, "Origin", "https://evil.example"}, 403, "We did not accept this form"},
-		{"origin null", good, []string{"Cookie", cookie, "Origin", "null"}, 403, "We did not accept this form"},
-		{"no cookie", good, []string{"Sec-Fetch-Site", "same-origin"}, 403, "keeps no cookies"},
-		{"planted second cookie", good, []string{"Cookie", cookie + "; " + otherCookie}, 403, "keeps no cookies"},
-		{"too large", good + "&x=" + strings.Repeat("a", defaultMaxBody), []string{"Cookie", cookie, "Sec-Fetch-Site", "same-origin"}, 413, "too much at once"},
-		{"broken encoding", good + "&x=%zz", []string{"Cookie", cookie}, 400, "could not read"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			target := issuer + "/form/1"
-			if c.name == "token in the query" {
-				target += "?csrf=" + token
-			}
-			w := post(h, target, c.body, c.header...)
-			if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
-				t.Errorf("got %d, want %d with %q: %.300s", w.Code, c.status, c.want, w.Body)
-			}
-		})
-	}
-}
-
-func TestMultipartFormIsRefused(t *testing.T) {
-	h := form(testSite(t, issuer))
-	_, cookie := fetchForm(t, h, issuer)
-	r := httptest.NewRequest(http.MethodPost, issuer+"/form/1", strings.NewReader("--x--"))
-	setHeaders(r, []string{"Cookie", cookie, "Content-Type", "multipart/form-data; boundary=x"})
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	if w.Code != http.StatusUnsupportedMediaType {
-		t.Errorf("status %d", w.Code)
-	}
-}
-
-func TestCookieFlagsFollowTheIssuer(t *testing.T) {
-	for _, c := range []struct{ issuer, want string }{
-		{"https://id.example", "__Host-s=v; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"},
-		{"http://localhost:8080", "s=v; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"},
-	} {
-		s := testSite(t, c.issuer)
-		w := httptest.NewRecorder()
-		s.SetCookie(w, "s", "v", time.Hour)
-		if got := w.Header().Get("Set-Cookie"); got != c.want {
-			t.Errorf("%s: %s", c.issuer, got)
-		}
-		w = httptest.NewRecorder()
-		s.SetCookie(w, "s", "v", 0)
-		if got := w.Header().Get("Set-Cookie"); strings.Contains(got, "Max-Age") {
-			t.Errorf("session cookie has an age: %s", got)
-		}
-		w = httptest.NewRecorder()
-		s.DropCookie(w, "s")
-		if got := w.Header().Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") {
-			t.Errorf("dropped cookie lives on: %s", got)
-		}
-	}
-}
-
-func TestBrowserIDIsKeptAndMadeOnce(t *testing.T) {
-	s := testSite(t, "http://localhost:8080")
-	r, _ := s.begin(httptest.NewRequest(http.MethodGet, "/", nil))
-	w := httptest.NewRecorder()
-	id := s.Browser(w, r)
-	if id != s.Browser(w, r) || id != s.KnownBrowser(r) || len(w.Result().Cookies()) != 1 {
-		t.Error("one request made two ids")
-	}
-	r = httptest.NewRequest(http.MethodGet, "/", nil)
-	r.AddCookie(&http.Cookie{Name: "b", Value: id})
-	w = httptest.NewRecorder()
-	if s.Browser(w, r) != id || len(w.Result().Cookies()) != 0 {
-		t.Error("known id was replaced")
-	}
-	for _, bad := range []string{"", "short", id + "A", strings.Repeat("*", len(id)), strings.Repeat("A", 5000)} {
-		r = httptest.NewRequest(http.MethodGet, "/", nil)
-		r.AddCookie(&http.Cookie{Name: "b", Value: bad})
-		if s.KnownBrowser(r) != "" {
-			t.Errorf("%.20q is taken for an id", bad)
-		}
-	}
-}
-
 func TestEveryPageHasTheStrictHeaders(t *testing.T) {
 	h := form(testSite(t, issuer))
 	for _, path := range []string{"/form/1", "/fail", "/panic", "/nowhere"} {
@@ -193,6 +53,31 @@ func TestOnlyKnownHostsAreAnswered(t *testing.T) {
 		h.ServeHTTP(w, r)
 		if w.Code != want || (want == 421 && strings.Contains(w.Body.String(), "<")) {
 			t.Errorf("%q: %d, want %d", host, w.Code, want)
+		}
+	}
+}
+
+func TestReadyzAnswersWhateverTheHost(t *testing.T) {
+	s := testSite(t, issuer)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	h := s.Outer(mux)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"GET", "/readyz", 200}, {"HEAD", "/readyz", 200}, {"GET", "/readyz?x=1", 200},
+		{"POST", "/readyz", 421}, {"GET", "/readyz/", 421}, {"GET", "/readyz/x", 421}, {"GET", "//readyz", 421}, {"GET", "/READYZ", 421}, {"GET", "/", 421},
+	} {
+		for _, host := range []string{"10.0.0.5:8443", "", "evil.example"} {
+			r := httptest.NewRequest(c.method, "/", nil)
+			r.URL.Path, r.URL.RawQuery, _ = strings.Cut(c.path, "?")
+			r.Host = host
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != c.want {
+				t.Errorf("%s %s at %q: %d, want %d", c.method, c.path, host, w.Code, c.want)
+			}
 		}
 	}
 }
@@ -284,34 +169,6 @@ func TestInternalErrorsAndPanicsShowOnlyTheID(t *testing.T) {
 		if log := buf.String(); !strings.Contains(log, `"level":"ERROR"`) || !(strings.Contains(log, "fire") || strings.Contains(log, "boom boom")) {
 			t.Errorf("%s: log lacks the cause: %s", path, log)
 		}
-	}
-}
-
-func TestRawRouteAnswersProblemsWithoutCookies(t *testing.T) {
-	h := form(testSite(t, issuer))
-	_, cookie := fetchForm(t, h, issuer)
-	w := post(h, issuer+"/raw?ui_lang=en", "x=y", "Cookie", cookie+"; __Host-lang=de", "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example")
-	var got map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	if w.Code != 400 || w.Header().Get("Content-Type") != "application/problem+json" || w.Header().Get("Set-Cookie") != "" {
-		t.Errorf("%d %v", w.Code, w.Header())
-	}
-	if got["code"] != "bad-request" || got["field"] != "scope" || got["status"] != 400.0 || got["id"] == "" || strings.Contains(w.Body.String(), "secret detail") {
-		t.Errorf("%v", got)
-	}
-}
-
-func TestCrossSiteRouteAnswersPagesWithoutCookies(t *testing.T) {
-	s := testSite(t, issuer)
-	w := post(form(s), issuer+"/cross", "x=y", "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example", "Accept-Language", "de-CH")
-	if w.Code != 400 || !strings.Contains(w.Body.String(), "Diese Anwendung kennen wir nicht") || w.Header().Get("Set-Cookie") != "" {
-		t.Errorf("%d %v", w.Code, w.Header())
-	}
-	h := s.CrossSite(func(w http.ResponseWriter, r *http.Request) error { return s.Render(w, r, 200, LoginPage{}) })
-	if w := post(h, issuer+"/cross", ""); w.Code != 500 || w.Header().Get("Set-Cookie") != "" {
-		t.Errorf("a form on a route without cookies: %d", w.Code)
 	}
 }
 

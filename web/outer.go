@@ -12,7 +12,8 @@ import (
 )
 
 // Outer wraps the whole server. In this order: request id and client address,
-// the log line, recovery from panics, security headers, the check of Host.
+// the log line, recovery from panics, security headers, the check of Host
+// (which GET /readyz passes with any).
 // Requests that no pattern of the ServeMux below takes get our 404 or 405.
 func (s *Site) Outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -23,13 +24,19 @@ func (s *Site) Outer(next http.Handler) http.Handler {
 		defer func() { s.logLine(r, st, rec, s.cfg.Now().Sub(start)) }()
 		defer s.recover(rec, r)
 		s.outerHeaders(rec.Header())
-		if !s.hosts[s.canonicalHost(r.Host)] {
+		if !s.hosts[s.canonicalHost(r.Host)] && !isHealthCheck(r) {
 			s.refuseHost(rec)
 			return
 		}
 		next.ServeHTTP(rec, r)
 		s.answerUnrouted(rec, r)
 	})
+}
+
+// isHealthCheck tells a load balancer's question, which names the node by its
+// address: no page and no link is built from the Host of its answer.
+func isHealthCheck(r *http.Request) bool {
+	return r.URL.Path == "/readyz" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
 func (s *Site) outerHeaders(h http.Header) {
@@ -120,13 +127,13 @@ func (s *Site) logLine(r *http.Request, st *requestState, rec *recorder, took ti
 	if status == 0 {
 		status = http.StatusOK
 	}
+	st.mu.Lock()
+	extra, speculative := st.attrs, st.speculative
+	st.mu.Unlock()
 	level := slog.LevelInfo
-	if status >= 500 {
+	if status >= 500 && !speculative {
 		level = slog.LevelError
 	}
-	st.mu.Lock()
-	extra := st.attrs
-	st.mu.Unlock()
 	attrs := make([]slog.Attr, 0, 7+len(extra))
 	attrs = append(attrs,
 		slog.String("method", clean(r.Method)),

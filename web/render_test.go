@@ -22,7 +22,7 @@ import (
 var errorKeys = [...]string{
 	"unknown-client", "redirect-uri", "bad-request", "expired-sign-in", "closed-sign-in", "other-browser", "cookies-off",
 	"too-many-sign-ins", "busy", "too-many-requests", "not-found", "method", "forbidden", "too-large", "setup-used",
-	"setup-expired", "internal", "disabled-client", "continue-used",
+	"setup-expired", "internal", "other-tab", "disabled-client", "continue-used",
 }
 
 var problemKeys = [...]string{
@@ -272,12 +272,13 @@ func TestTitleAndRefreshAndFormActionFollowTheView(t *testing.T) {
 	}
 }
 
-func TestAddressesThatRunScriptAreRefused(t *testing.T) {
+func TestAddressesThatNoPageMayLeadToAreRefused(t *testing.T) {
 	s := testSite(t, "https://id.nordwand.example")
 	for _, v := range []View{
 		ContinuePage{URL: "javascript:alert(1)"}, ContinuePage{URL: "JavaScript:alert(1)"}, ContinuePage{URL: "data:text/html,x"},
 		ContinuePage{URL: "https://a.example/\r\nX: y"}, ContinuePage{URL: "/relative"}, ContinuePage{URL: "https://a.example/ b"},
 		FormPostPage{Action: "javascript:alert(1)"}, FormPostPage{Action: "/cb"}, FormPostPage{Action: "https://a.example;x/"},
+		FormPostPage{Action: "http://[::1]:4711/cb"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		if err := s.Render(httptest.NewRecorder(), r, http.StatusOK, v); err == nil {

@@ -31,6 +31,8 @@ type requestState struct {
 	browser   string
 	kind      kind
 	noCookies bool
+	// speculative: refused because nobody had gone there yet; no failure.
+	speculative bool
 }
 
 type stateKey struct{}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 )
 
 // pageCSP is the one policy of all pages (ui.md). %s is form-action.
@@ -25,11 +26,21 @@ const (
 // and on unsafe methods the CSRF checks (forms must be urlencoded and carry
 // the field csrf that Render put into the page). Errors become pages. When
 // the handler runs, r.PostForm is filled for unsafe methods.
+//
+// Pages act by GET too (a sign-in begins, ends, goes on), so the handler sees
+// neither HEAD (405) nor what a browser loads before anybody goes there (503).
 func (s *Site) Page(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, st := s.begin(r)
 		st.kind = kindPage
 		pageHeaders(w.Header(), "'self'", coopPopups)
+		if speculative(r) {
+			st.mu.Lock()
+			st.speculative = true
+			st.mu.Unlock()
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		if lang := s.menuLang(r); lang != "" && r.Method == http.MethodGet && lang != s.Cookie(r, langCookie) {
 			s.SetCookie(w, langCookie, lang, longLife)
 		}
@@ -41,6 +52,14 @@ func (s *Site) Page(h Handler) http.Handler {
 			s.fail(w, r, err)
 		}
 	})
+}
+
+// speculative reports whether a browser only guesses that its person will go
+// here (Fetch, section 3.8 "Sec-Purpose"; Purpose is the older name). Refused,
+// the page is loaded for real when they do.
+func speculative(r *http.Request) bool {
+	purpose := strings.ToLower(r.Header.Get("Sec-Purpose") + " " + r.Header.Get("Purpose"))
+	return strings.Contains(purpose, "prefetch") || strings.Contains(purpose, "prerender")
 }
 
 // CrossSite makes a page route that other sites post to (POST /authorize,

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -27,7 +28,7 @@ func testSite(t testing.TB, issuer string, change ...func(*Config)) *Site {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		SupportContact: "mailto:help@nordwand.example", PrivacyURL: "https://nordwand.example/privacy",
 		Now:  func() time.Time { return testTime },
-		Rand: rand.NewChaCha8([32]byte{1}),
+		Rand: &seeded{source: rand.NewChaCha8([32]byte{1})},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -37,6 +38,18 @@ func testSite(t testing.TB, issuer string, change ...func(*Config)) *Site {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// seeded is a fixed source that requests may share.
+type seeded struct {
+	mu     sync.Mutex
+	source *rand.ChaCha8
+}
+
+func (s *seeded) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.source.Read(p)
 }
 
 // logTo gives a site a JSON log in buf.
@@ -70,6 +83,7 @@ func sampleViews(origin string) map[string]View {
 		"setup-problem":       SetupPage{Action: "/setup/abc", Least: 15, Host: "id.nordwand.example", Name: "Lena Keller", Login: lena, Problem: "password-too-short", ProblemID: "8F3K-20QX"},
 		"setup-done":          SetupDonePage{SignInURL: "/"},
 		"error-expired":       ErrorPage{Key: "expired-sign-in", Args: map[string]string{"app": "Nordwand Mail"}, Action: &Link{"https://mail.nordwand.example/", "action.start-again"}, ID: "8F3K-20QX"},
+		"error-tab":           ErrorPage{Key: "other-tab", Action: &Link{"/", "action.home"}, ID: "8F3K-20QX"},
 		"error-busy":          ErrorPage{Key: "busy", RetryAfter: 5 * time.Second, ID: "8F3K-20QX"},
 		"error-internal":      ErrorPage{Key: "internal", ID: "8F3K-20QX"},
 		"error-redirect":      RedirectErrorPage{Client: "Nordwand Wiki", Received: "https://wiki.nordwand.example/auth/callback/", ID: "8F3K-20QX"},

@@ -79,7 +79,7 @@ type Field struct{ Name, Value string }
 
 // FormPostPage posts Fields to an application (OAuth 2.0 Form Post Response
 // Mode), by itself with JavaScript, by its button without. Action must be
-// absolute http or https.
+// absolute http or https, and its host no IPv6 literal.
 type FormPostPage struct {
 	Gate
 	Action string
@@ -315,6 +315,11 @@ func (v FormPostPage) headers(h http.Header) error {
 	}
 	if (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"") {
 		return errors.New("form_post address is not absolute http or https")
+	}
+	if strings.HasPrefix(u.Host, "[") {
+		// CSP Level 3, host-source: no brackets. Chromium drops the source and
+		// blocks the form, and the person is left on a page that does nothing.
+		return fmt.Errorf("form_post address has the IPv6 literal %s, which form-action cannot name", u.Host)
 	}
 	h.Set("Content-Security-Policy", fmt.Sprintf(pageCSP, u.Scheme+"://"+u.Host))
 	// With same-origin the application would see Origin: null and refuse.
