@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"simplon/identity"
@@ -65,7 +67,7 @@ func (a *Acts) CreateClient(ctx context.Context, actor string, n NewClient) (Cli
 		return Client{}, err
 	}
 	if err := c.Check(); err != nil {
-		return Client{}, &Refusal{Text: err.Error()}
+		return Client{}, refuse("%s", strings.ReplaceAll(err.Error(), "\n", ": ")) // joined errors come in lines
 	}
 	plain := ""
 	if !c.Public() {
@@ -111,11 +113,11 @@ func (a *Acts) newClient(n NewClient) (identity.Client, error) {
 	}
 	if c.IDTokenAlg == "" {
 		c.IDTokenAlg = "RS256" // what applications expect that registered nothing
-		if len(a.Algs) > 0 && !contains(a.Algs, c.IDTokenAlg) {
+		if len(a.Algs) > 0 && !slices.Contains(a.Algs, c.IDTokenAlg) {
 			c.IDTokenAlg = a.Algs[0]
 		}
 	}
-	if !contains(a.Algs, c.IDTokenAlg) {
+	if !slices.Contains(a.Algs, c.IDTokenAlg) {
 		return c, refuse("this installation has no %s signing key (signing.algorithms)", c.IDTokenAlg)
 	}
 	if c.Kind == identity.ClientMachine {
@@ -123,15 +125,6 @@ func (a *Acts) newClient(n NewClient) (identity.Client, error) {
 	}
 	c.GrantTypes = []string{identity.GrantCode, identity.GrantRefresh}
 	return c, nil
-}
-
-func contains(list []string, v string) bool {
-	for _, x := range list {
-		if x == v {
-			return true
-		}
-	}
-	return false
 }
 
 // Clients lists all applications, oldest first.

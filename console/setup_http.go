@@ -88,7 +88,11 @@ func (s *Setup) usable(r *http.Request) (hash []byte, err error) {
 	case err != nil:
 		return nil, err
 	case !link.SpentAt.IsZero():
-		return nil, &web.Error{Status: http.StatusGone, Key: "setup-used"}
+		key := "setup-used"
+		if needed, err := s.Acts.NeedsSetup(); err == nil && needed {
+			key = "setup-expired" // nobody used it: a newer link took its place
+		}
+		return nil, &web.Error{Status: http.StatusGone, Key: key}
 	case !s.Acts.Now().Before(link.ExpiresAt):
 		return nil, &web.Error{Status: http.StatusGone, Key: "setup-expired"}
 	case link.Emergency:

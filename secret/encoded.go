@@ -13,9 +13,6 @@ import (
 // empty hash would match every password.
 const (
 	maxEncoded   = 512 // bytes of the whole string
-	maxMemoryKiB = 256 << 10
-	maxTime      = 16
-	maxThreads   = 16
 	minSalt      = 8
 	maxSalt      = 64
 	minSum       = 16
@@ -23,6 +20,13 @@ const (
 	minCost      = 4 // bcrypt
 	maxCost      = 15
 	bcryptLength = 60
+)
+
+// Bounds of [Params], for a configuration and for a stored hash alike.
+const (
+	MaxMemoryKiB = 256 << 10 // KiB
+	MaxTime      = 16        // passes
+	MaxThreads   = 16
 )
 
 // ErrEncoded tells that a stored hash is malformed, of an unknown kind, or asks
@@ -88,9 +92,9 @@ func inspectCosts(field string) (Params, error) {
 	if len(part) != 3 {
 		return Params{}, refuse("argon2 needs three parameters")
 	}
-	memory, okM := number(part[0], "m=", maxMemoryKiB)
-	time, okT := number(part[1], "t=", maxTime)
-	threads, okP := number(part[2], "p=", maxThreads)
+	memory, okM := number(part[0], "m=", MaxMemoryKiB)
+	time, okT := number(part[1], "t=", MaxTime)
+	threads, okP := number(part[2], "p=", MaxThreads)
 	if !okM || !okT || !okP {
 		return Params{}, refuse("argon2 parameters are malformed or out of bounds")
 	}
@@ -104,12 +108,12 @@ func inspectCosts(field string) (Params, error) {
 // check holds for parameters in a stored hash and in a configuration alike.
 func (p Params) check() error {
 	switch {
-	case p.Time < 1 || p.Time > maxTime:
-		return fmt.Errorf("argon2 time %d is not within 1 to %d", p.Time, maxTime)
-	case p.Threads < 1 || p.Threads > maxThreads:
-		return fmt.Errorf("argon2 threads %d is not within 1 to %d", p.Threads, maxThreads)
-	case p.MemoryKiB < 8*uint32(p.Threads) || p.MemoryKiB > maxMemoryKiB: // RFC 9106, section 3.1
-		return fmt.Errorf("argon2 memory %d KiB is not within 8 per thread to %d", p.MemoryKiB, maxMemoryKiB)
+	case p.Time < 1 || p.Time > MaxTime:
+		return fmt.Errorf("argon2 time %d is not within 1 to %d", p.Time, MaxTime)
+	case p.Threads < 1 || p.Threads > MaxThreads:
+		return fmt.Errorf("argon2 threads %d is not within 1 to %d", p.Threads, MaxThreads)
+	case p.MemoryKiB < 8*uint32(p.Threads) || p.MemoryKiB > MaxMemoryKiB: // RFC 9106, section 3.1
+		return fmt.Errorf("argon2 memory %d KiB is not within 8 per thread to %d", p.MemoryKiB, MaxMemoryKiB)
 	}
 	return nil
 }

@@ -42,9 +42,9 @@ var (
 // Params are the costs of argon2id. A zero field means its default: 19456 KiB, 2
 // passes, 1 thread.
 type Params struct {
-	MemoryKiB uint32 // 8 per thread to 262144 (256 MiB)
-	Time      uint32 // passes over the memory, 1 to 16
-	Threads   uint8  // lanes, 1 to 16
+	MemoryKiB uint32 // 8 per thread to MaxMemoryKiB
+	Time      uint32 // passes over the memory, 1 to MaxTime
+	Threads   uint8  // lanes, 1 to MaxThreads
 }
 
 // PoolConfig says what a [Pool] computes and how much at a time.

@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -21,6 +23,46 @@ func (q queries) Epoch() (int64, error) {
 		return 0, fmt.Errorf("storage: epoch: %w", err)
 	}
 	return n, nil
+}
+
+// Installed tells whether somebody began an installation in this database: its
+// tables and the default front are there. It changes nothing and may be asked
+// before Migrate.
+func (db *DB) Installed() (bool, error) {
+	query := `SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = 'front'`
+	if db.Engine() == sqldb.Postgres {
+		query = `SELECT to_regclass('front') IS NOT NULL`
+	}
+	var tables bool
+	if err := db.sql.QueryRow(query).Scan(&tables); err != nil || !tables {
+		return false, err
+	}
+	_, err := db.DefaultFront()
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// RingProof returns what the key ring of this installation sealed when it was
+// begun, or ErrNotFound: a ring that does not open it is another one's.
+func (q queries) RingProof() ([]byte, error) {
+	var s string
+	if err := q.r.QueryRow(`SELECT value FROM meta WHERE key = 'ring_proof'`).Scan(&s); err != nil {
+		return nil, found(err)
+	}
+	sealed, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("storage: ring proof: %w", err)
+	}
+	return sealed, nil
+}
+
+// CreateRingProof stores the proof. Call it in the transaction that creates the
+// default front. ErrTaken says that there is one.
+func (tx *Tx) CreateRingProof(sealed []byte) error {
+	return tx.insertOnce(`INSERT INTO meta (key, value) VALUES ('ring_proof', $1) ON CONFLICT DO NOTHING`,
+		base64.StdEncoding.EncodeToString(sealed))
 }
 
 // FrontByIssuer returns the front with the issuer, or ErrNotFound.

@@ -36,7 +36,7 @@ func (n clientCreate) Run(s *session) error {
 		return err
 	}
 	client, err := call[console.Client](s, c, "client.create", console.NewClient{
-		Name: n.Name, Kind: n.Kind, Auth: n.Auth, RedirectURIs: n.RedirectURI, PostLogoutURIs: n.PostLogoutURI, Scopes: n.Scope,
+		Name: n.Name, Kind: n.Kind, Auth: n.Auth, RedirectURIs: n.RedirectURI, PostLogoutURIs: n.PostLogoutURI, Scopes: strings.Fields(strings.Join(n.Scope, " ")),
 		FirstParty: n.FirstParty, InsecurePKCEOptional: n.InsecurePKCEOptional, IDTokenAlg: n.IDTokenAlg, HomeURL: n.HomeURL})
 	if err != nil {
 		return err

@@ -215,6 +215,9 @@ func (c *Config) resolve() {
 	if len(c.Listen) == 0 {
 		c.Listen = c.defaultListen()
 	}
+	if len(c.TrustedProxies) == 0 && c.behindLocalProxy() {
+		c.TrustedProxies = CIDRs{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
 }
 
 // defaultListen is the issuer's own address where that is on this machine, all
@@ -233,6 +236,14 @@ func (c *Config) defaultListen() List {
 		return List{net.JoinHostPort(host, port)}
 	}
 	return List{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
+}
+
+// behindLocalProxy reports whether people can only come through a proxy on this
+// machine. Without trusting it, all of them would have one address, and one
+// stranger would use up the limits of everybody.
+func (c *Config) behindLocalProxy() bool {
+	return c.Issuer.Scheme() == "https" && c.TLS.CertFile == "" &&
+		!slices.ContainsFunc(c.Listen, func(address string) bool { return !loopbackAddress(address) })
 }
 
 // wrong builds the error for a key, beginning with the place its value came from.

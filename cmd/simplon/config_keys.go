@@ -31,11 +31,11 @@ func addressOptions(c *Config) []option {
 	return []option{
 		{key: "issuer", field: &c.Issuer, doc: "The address people and applications use: https, a host, no path, no slash at the end. http is for this machine only (localhost, 127.0.0.1, [::1]). Choose it once: tokens, passkeys and every application hold it."},
 		{key: "listen", field: &c.Listen, doc: "Address or list of addresses of the public listener, host:port. Empty: the issuer's own port on 127.0.0.1 and ::1 for an http issuer; every interface on the issuer's port where tls.cert_file is set; else 127.0.0.1:8080 and [::1]:8080, for a proxy on this machine."},
-		{key: "private_listen", field: &c.PrivateListen, doc: "Health, readiness and metrics: a loopback address host:port, unix:/path/to/socket, or off."},
-		{key: "data_dir", field: &c.DataDir, doc: "Folder for the key ring, the admin socket, the set-up link and the SQLite database; made with 0700 if it is missing. Relative to the working directory."},
+		{key: "private_listen", field: &c.PrivateListen, doc: "Health, readiness and metrics: a loopback address host:port, unix:/path/to/socket (for the user of the server only), or off."},
+		{key: "data_dir", field: &c.DataDir, doc: "Folder for the key ring, the admin socket, the set-up link and the SQLite database; made with 0700 if it is missing, refused if everybody may write into it. Relative to the working directory."},
 		{key: "database.url", field: &c.Database.URL, doc: "sqlite:/path/to/file, or postgres://user:password@host/name?sslmode=verify-full. Empty: sqlite, simplon.db in data_dir. With a password in it, this file must not be readable by others (0600 or 0640); or name a file that holds the URL in SIMPLON_DATABASE_URL_FILE."},
 		{key: "database.max_conns", field: &c.Database.MaxConns, lo: 2, hi: 1000, doc: "Connections to PostgreSQL, or reading connections to SQLite, at most."},
-		{key: "trusted_proxies", field: &c.TrustedProxies, doc: "Networks of the reverse proxies in front. The client's address is the rightmost X-Forwarded-For hop outside of them; with none, the header is ignored."},
+		{key: "trusted_proxies", field: &c.TrustedProxies, doc: "Networks of the reverse proxies in front. The client's address is the rightmost X-Forwarded-For hop outside of them; with none, the header is ignored. Empty: none; but where the issuer is https, tls.cert_file is empty and every listener is on loopback, then 127.0.0.0/8 and ::1, because only a proxy on this machine can be in front."},
 		{key: "tls.cert_file", field: &c.TLS.CertFile, doc: "Certificate chain of the public listener, PEM. Empty: plain HTTP, on loopback or behind trusted_proxies."},
 		{key: "tls.key_file", field: &c.TLS.KeyFile, doc: "Private key of the certificate, PEM, not readable by others."},
 		{key: "support.contact", field: &c.Support.Contact, doc: "What a person who is stuck is told: a mail address, a phone number or an http address. Empty: pages name nobody."},
@@ -47,9 +47,9 @@ func addressOptions(c *Config) []option {
 func passwordOptions(c *Config) []option {
 	return []option{
 		{key: "password.min_length", field: &c.Password.MinLength, lo: 8, hi: 128, doc: "Characters of a new password, at least (NIST SP 800-63B-4: 15 where the password stands alone)."},
-		{key: "password.memory", field: &c.Password.Memory, lo: int64(7 * mebibyte), hi: int64(gibibyte), doc: "Memory of one argon2id hash. Memory times time must be 35MiB or more (OWASP)."},
-		{key: "password.time", field: &c.Password.Time, lo: 1, hi: 20, doc: "Passes of argon2id over that memory."},
-		{key: "password.threads", field: &c.Password.Threads, lo: 1, hi: 16, doc: "Threads of one argon2id hash."},
+		{key: "password.memory", field: &c.Password.Memory, lo: int64(7 * mebibyte), hi: secret.MaxMemoryKiB * int64(kibibyte), doc: "Memory of one argon2id hash. Memory times time must be 35MiB or more (OWASP)."},
+		{key: "password.time", field: &c.Password.Time, lo: 1, hi: secret.MaxTime, doc: "Passes of argon2id over that memory."},
+		{key: "password.threads", field: &c.Password.Threads, lo: 1, hi: secret.MaxThreads, doc: "Threads of one argon2id hash."},
 		{key: "password.slots", field: &c.Password.Slots, lo: 0, hi: 1024, doc: "Hashes computed at a time. 0: one fewer than the machine has cores."},
 		{key: "password.queue", field: &c.Password.Queue, lo: 1, hi: 10_000, doc: "Hashes that may wait; beyond it the answer is 503 with Retry-After."},
 		{key: "lockout.threshold", field: &c.Lockout.Threshold, lo: 3, hi: 20, doc: "Wrong passwords in a row that lock an account for unknown browsers, or one known browser for itself."},

@@ -202,6 +202,49 @@ func TestConfigListenFollowsTheIssuer(t *testing.T) {
 	}
 }
 
+// Behind a proxy on this machine that is not trusted, all people would be one
+// network with one budget.
+func TestConfigTrustsAProxyOnThisMachineWhereOnlyOneCanBe(t *testing.T) {
+	for _, tc := range []struct{ text, want string }{
+		{"issuer: https://id.example.org\n", "[127.0.0.0/8 ::1/128]"},
+		{"issuer: https://id.example.org\nlisten: [localhost:8080, '127.0.0.2:1', '[::1]:1']\n", "[127.0.0.0/8 ::1/128]"},
+		{"issuer: https://id.example.org\ntrusted_proxies: []\n", "[127.0.0.0/8 ::1/128]"},
+		{"issuer: https://id.example.org\ntrusted_proxies: 10.0.0.1\n", "[10.0.0.1/32]"},
+		{"issuer: https://id.example.org\nlisten: ':8080'\n", "[]"}, // Validate refuses it
+		{"issuer: https://id.example.org\ntls: {cert_file: a, key_file: b}\nlisten: '127.0.0.1:8443'\n", "[]"},
+		{"issuer: http://localhost:8080\n", "[]"},
+	} {
+		if got := fmt.Sprint(mustLoad(t, tc.text).TrustedProxies); got != tc.want {
+			t.Errorf("%q trusts %s, want %s", tc.text, got, tc.want)
+		}
+	}
+}
+
+// What the configuration lets through, the hash pool used to refuse.
+func TestConfigBoundsOfHashesAreThoseOfThePool(t *testing.T) {
+	for _, o := range passwordOptions(&Config{}) {
+		for _, n := range []int64{o.lo, o.hi} {
+			p := secret.Params{MemoryKiB: 64 << 10, Time: 1, Threads: 1}
+			switch o.key {
+			case "password.memory":
+				p.MemoryKiB = uint32(n / int64(kibibyte))
+			case "password.time":
+				p.Time = uint32(n)
+			case "password.threads":
+				p.Threads = uint8(n)
+			}
+			if _, err := secret.NewPool(secret.PoolConfig{Params: p}); err != nil {
+				t.Errorf("%s of %s: %v", o.key, o.bound(n), err)
+			}
+		}
+	}
+	for _, text := range []string{"password: {memory: 257MiB}", "password: {time: 17}", "password: {threads: 17}"} {
+		if got := errorLines(t, text); len(got) != 1 || !strings.Contains(got[0], "out of range") {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
 func TestConfigEnvironmentOverridesEveryKey(t *testing.T) {
 	values := map[reflect.Type]string{
 		reflect.TypeFor[*string]():      "error",
@@ -336,12 +379,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 
 func TestConfigRefusesReadableOrMissingPrivateKey(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
-	for _, path := range []string{cert, key} {
-		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cert, key := writeCertificate(t, dir, "id.example.org", time.Now().Add(time.Hour))
 	text := "issuer: https://id.example.org\ntls:\n  cert_file: " + cert + "\n  key_file: " + key + "\n"
 	if got := errorLines(t, text); got != nil {
 		t.Errorf("mode 0600 is refused: %q", got)
@@ -351,6 +389,16 @@ func TestConfigRefusesReadableOrMissingPrivateKey(t *testing.T) {
 	}
 	if got := errorLines(t, text); len(got) != 1 || !strings.Contains(got[0], "config.yaml:4:13: tls.key_file") || !strings.Contains(got[0], "chmod 600") {
 		t.Errorf("mode 0644 gives %q", got)
+	}
+	if err := os.Chmod(key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A certificate that does not load used to pass here and stop serve.
+	if err := os.WriteFile(cert, []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := errorLines(t, text); len(got) != 1 || !strings.Contains(got[0], "config.yaml:3:14: tls.cert_file") || !strings.Contains(got[0], "no pair") {
+		t.Errorf("a junk certificate gives %q", got)
 	}
 	for _, path := range []string{cert, key} {
 		if err := os.Remove(path); err != nil {
@@ -430,6 +478,9 @@ func TestInitWritesAConfigurationThatServes(t *testing.T) {
 	}
 	want := mustLoad(t, "", "SIMPLON_ISSUER=https://id.example.org", "SIMPLON_DATA_DIR="+filepath.Join(dir, "data"))
 	sameValues(t, c, want)
+	if c.source.at["trusted_proxies"] == "" {
+		t.Error("init does not say which proxies are trusted")
+	}
 
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +17,7 @@ import (
 // one, passwords sent in clear over a network, numbers out of bounds, secrets
 // that others on the machine can read, secrets from an example. It returns every
 // refusal at once, joined, each with the place its value came from. It reads
-// permissions of files and opens no connection.
+// the certificate and permissions of files and opens no connection.
 func (c Config) Validate() error {
 	var errs []error
 	errs = append(errs, c.checkBounds()...)
@@ -169,6 +170,11 @@ func (c *Config) checkTLS() []error {
 		errs = append(errs, c.wrong("tls.key_file", "%s", err))
 	} else if tooOpen(info.Mode()) {
 		errs = append(errs, c.wrong("tls.key_file", "%s can be read by others (%04o); chmod 600 it", key, info.Mode().Perm()))
+	}
+	if errs == nil {
+		if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+			errs = append(errs, c.wrong("tls.cert_file", "%s and %s are no pair to serve with: %s", cert, key, err))
+		}
 	}
 	return errs
 }

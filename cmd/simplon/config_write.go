@@ -131,7 +131,8 @@ func exampleConfig() string {
 }
 
 // writeInit writes dir/config.yaml (0600, dir 0700 if it is missing) for an
-// issuer, with data_dir next to it and all other keys as comments, and returns
+// issuer, with data_dir next to it, the proxy on this machine trusted if the issuer
+// is https, and all other keys as comments, and returns
 // its path. It refuses an issuer that serve would refuse, and never overwrites:
 // the error then wraps fs.ErrExist.
 func writeInit(issuer, dir string) (string, error) {
@@ -153,9 +154,12 @@ func writeInit(issuer, dir string) (string, error) {
 	if err := resolved.Validate(); err != nil {
 		return "", err
 	}
-	text := renderConfig(c, initHead, func(key string) bool {
-		return slices.Contains([]string{"issuer", "data_dir"}, key)
-	})
+	set := []string{"issuer", "data_dir"}
+	if len(resolved.TrustedProxies) > 0 {
+		c.TrustedProxies = resolved.TrustedProxies
+		set = append(set, "trusted_proxies")
+	}
+	text := renderConfig(c, initHead, func(key string) bool { return slices.Contains(set, key) })
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("init: %w", err)
 	}

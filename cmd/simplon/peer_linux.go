@@ -7,24 +7,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerName names who is at the other end of an admin connection, for events.
-func peerName(c net.Conn) string {
+// peerOf says who is at the other end of an admin connection. Where the system
+// does not tell, it is nobody.
+func peerOf(c net.Conn) peer {
+	nobody := peer{uid: -1, name: "cli"}
 	u, ok := c.(*net.UnixConn)
 	if !ok {
-		return "cli"
+		return nobody
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return "cli"
+		return nobody
 	}
-	name := "cli"
+	who := nobody
 	err = raw.Control(func(fd uintptr) {
 		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			name = fmt.Sprintf("cli:uid=%d", cred.Uid)
+			who = peer{uid: int(cred.Uid), name: fmt.Sprintf("cli:uid=%d", cred.Uid)}
 		}
 	})
 	if err != nil {
-		return "cli"
+		return nobody
 	}
-	return name
+	return who
 }

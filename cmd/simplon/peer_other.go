@@ -2,8 +2,12 @@
 
 package main
 
-import "net"
+import (
+	"net"
+	"os"
+)
 
-// peerName names who is at the other end of an admin connection, for events;
-// only Linux tells us the user id.
-func peerName(net.Conn) string { return "cli" }
+// peerOf says who is at the other end of an admin connection. Only Linux tells us
+// the user id; elsewhere the socket's mode, which lets its owner in and nobody
+// else, is what we go by.
+func peerOf(net.Conn) peer { return peer{uid: os.Geteuid(), name: "cli"} }

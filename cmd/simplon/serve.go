@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path/filepath"
-	"slices"
+	"os"
 	"strings"
 	"time"
 
@@ -43,15 +41,13 @@ func (n serveCommand) Run(s *session) error {
 	log := newLog(s.out, c.Log.Level)
 	slog.SetDefault(log) // libraries that log on their own end up in the same lines
 
-	lock, locked, err := takeLock(c.DataDir)
+	lock, err := lockForServer(s.ctx, c.DataDir)
 	if err != nil {
 		return err
 	}
-	if !locked {
-		return fmt.Errorf("another simplon uses %s", c.DataDir)
-	}
 	defer lock.release()
-	in, err := openInstallation(s.ctx, c, log)
+	warnOpenFolder(c.DataDir, log)
+	in, err := openInstallation(s.ctx, c, toServe, log)
 	if err != nil {
 		return err
 	}
@@ -78,32 +74,53 @@ func (n serveCommand) Run(s *session) error {
 	ready := readiness(in.db)
 	mux.Handle("GET /readyz", ready)
 
-	group, ctx := errgroup.WithContext(s.ctx)
+	running, stop := context.WithCancel(s.ctx)
+	defer stop()
+	group, ctx := errgroup.WithContext(running)
 	group.Go(func() error { return makeSlowKeys(context.WithoutCancel(ctx)) })
 	group.Go(func() error { return auth.Prune(ctx, time.Minute) })
 
-	doors, err := openDoors(c, n.Demo, site.Outer(mux), privateHandler(c, in, auth, ready), log)
+	doors, err := n.open(ctx, s, c, in, site.Outer(mux), privateHandler(c, in, auth, ready), log)
 	if err != nil {
-		return err
-	}
-	admin, adminListener, err := adminServer(c.DataDir, in.acts, log)
-	if err != nil {
-		return errors.Join(err, doors.closeListeners())
-	}
-	doors.add(admin, adminListener)
-	if n.Demo {
-		if err := addDemo(ctx, s.errOut, c, in, doors, log); err != nil {
-			return errors.Join(err, doors.closeListeners())
-		}
+		stop() // and wait: those who run use the database that is closed on return
+		return errors.Join(err, group.Wait())
 	}
 	doors.serve(ctx, group)
-	if err := greet(s, c, in); err != nil {
-		return err
-	}
 	log.Info("listening", slog.String("issuer", c.Issuer.String()), slog.Any("addresses", doors.addresses()))
 	err = group.Wait()
 	log.Info("stopped")
 	return err
+}
+
+// open opens every listener and tells people what to do next. Nothing answers
+// yet; on error nothing is open.
+func (n serveCommand) open(ctx context.Context, s *session, c Config, in *installation, public, private http.Handler, log *slog.Logger) (*doors, error) {
+	doors, err := openDoors(c, n.Demo, public, private, log)
+	if err != nil {
+		return nil, err
+	}
+	admin, l, err := adminServer(c.DataDir, in.acts, log)
+	if err == nil {
+		doors.add(admin, l)
+	}
+	if err == nil && n.Demo {
+		err = addDemo(ctx, s.errOut, c, in, doors, log)
+	}
+	if err == nil {
+		err = greet(s, c, in)
+	}
+	if err != nil {
+		return nil, errors.Join(err, doors.closeListeners())
+	}
+	return doors, nil
+}
+
+// warnOpenFolder warns of a data_dir that others can look into: the files in it
+// are closed to them, their names and times are not.
+func warnOpenFolder(dir string, log *slog.Logger) {
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("data_dir is open to other users of this machine; chmod 700 it", slog.String("data_dir", dir), slog.String("mode", fmt.Sprintf("%04o", info.Mode().Perm())))
+	}
 }
 
 func newSite(c Config, in *installation, log *slog.Logger) (*web.Site, error) {
@@ -183,123 +200,4 @@ func newLog(out io.Writer, level string) *slog.Logger {
 		l = slog.LevelInfo // Validate lets no other value through
 	}
 	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: l}))
-}
-
-// doors are the listeners and the servers behind them.
-type doors struct {
-	all []door
-}
-
-type door struct {
-	server    *http.Server
-	listener  net.Listener
-	cert, key string
-}
-
-func (d *doors) add(server *http.Server, l net.Listener) {
-	d.all = append(d.all, door{server: server, listener: l})
-}
-
-func (d *doors) closeListeners() error {
-	var err error
-	for _, o := range d.all {
-		err = errors.Join(err, o.listener.Close())
-	}
-	return err
-}
-
-func (d *doors) addresses() []string {
-	var out []string
-	for _, o := range d.all {
-		out = append(out, o.listener.Addr().String())
-	}
-	return out
-}
-
-// publicServer bounds what a slow or greedy client can hold on to.
-func publicServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
-// openDoors opens the public and private listeners. Of several public addresses
-// one must open; the others may be absent, as ::1 is on some machines.
-func openDoors(c Config, demo bool, public, private http.Handler, log *slog.Logger) (*doors, error) {
-	d := &doors{}
-	server := publicServer(public, log)
-	var failed error
-	for _, address := range c.Listen {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		d.all = append(d.all, door{server: server, listener: l, cert: c.TLS.CertFile, key: c.TLS.KeyFile})
-	}
-	if len(d.all) == 0 || failed != nil && !onlyUnavailable(failed) {
-		return nil, errors.Join(fmt.Errorf("listen: %w", failed), d.closeListeners())
-	}
-	if c.PrivateListen == "off" {
-		return d, nil
-	}
-	l, err := privateListener(c)
-	if err != nil && demo {
-		log.Warn("no private listener: its address is in use", slog.String("error", err.Error()))
-		return d, nil
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("private listener: %w", err), d.closeListeners())
-	}
-	d.add(publicServer(private, log), l)
-	return d, nil
-}
-
-func privateListener(c Config) (net.Listener, error) {
-	if path, ok := strings.CutPrefix(c.PrivateListen, "unix:"); ok {
-		return listenPrivately(filepath.Clean(path))
-	}
-	return net.Listen("tcp", c.PrivateListen)
-}
-
-// onlyUnavailable tells whether an address does not exist on this machine, as
-// opposed to being in use.
-func onlyUnavailable(err error) bool {
-	text := err.Error()
-	return !strings.Contains(text, "address already in use") && !strings.Contains(text, "permission denied")
-}
-
-// serve answers on every door until ctx ends, then finishes the requests that
-// run and returns.
-func (d *doors) serve(ctx context.Context, group *errgroup.Group) {
-	var servers []*http.Server
-	for _, o := range d.all {
-		group.Go(func() error {
-			var err error
-			if o.cert != "" {
-				err = o.server.ServeTLS(o.listener, o.cert, o.key)
-			} else {
-				err = o.server.Serve(o.listener)
-			}
-			if errors.Is(err, http.ErrServerClosed) {
-				return nil
-			}
-			return fmt.Errorf("serve %s: %w", o.listener.Addr(), err)
-		})
-		if !slices.Contains(servers, o.server) {
-			servers = append(servers, o.server)
-		}
-	}
-	for _, server := range servers {
-		group.Go(func() error {
-			<-ctx.Done()
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-			defer cancel()
-			if err := server.Shutdown(end); err != nil {
-				return errors.Join(fmt.Errorf("stop: %w", err), server.Close())
-			}
-			return nil
-		})
-	}
 }
