@@ -69,6 +69,10 @@ func TestSetupLinksEnd(t *testing.T) {
 	form := b.get(old).want(http.StatusOK)
 	path := w.link(false)
 	form.submit("Ada", "ada@example.org", goodPassword).want(http.StatusGone) // a new link ends the one before
+	// It used to say that the server is set up already, which nobody did.
+	if p := b.get(old).want(http.StatusGone); !strings.Contains(p.body, "simplon setup-link") {
+		t.Errorf("a replaced link does not say what to do: %s", p)
+	}
 	form = b.get(path).want(http.StatusOK)
 	w.clock.advance(w.acts.LinkLife)
 	b.get(path).want(http.StatusGone)

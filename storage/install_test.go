@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"simplon/identity"
 	"simplon/sqldb"
+	"simplon/sqldb/pgtest"
 	"simplon/storage"
 )
 
@@ -169,4 +171,49 @@ func TestEventsComeNewestFirst(t *testing.T) {
 			t.Errorf("events of nobody: %v, %v", got, err)
 		}
 	})
+}
+
+// An installation is there from the transaction that begins it, and its proof
+// never changes.
+func TestInstallationIsBegunOnce(t *testing.T) {
+	onEachURL(t, func(t *testing.T, url string) {
+		db := open(t, url)
+		wantInstalled(t, db, false) // tables, but nobody's
+		if _, err := db.RingProof(); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("RingProof of an empty database: %v", err)
+		}
+		proof := []byte{0, 1, 254, 255}
+		must(t, db, func(tx *storage.Tx) error {
+			return errors.Join(tx.CreateFront(identity.Front{ID: "frt_1", Issuer: "https://id.example", CreatedAt: instant()}), tx.CreateRingProof(proof))
+		})
+		wantInstalled(t, db, true)
+		refused(t, db, storage.ErrTaken, func(tx *storage.Tx) error { return tx.CreateRingProof([]byte("another")) })
+		got, err := db.RingProof()
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, proof)
+		if err := raw(t, url).Tx(t.Context(), func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(`UPDATE meta SET value = '%' WHERE key = 'ring_proof'`)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.RingProof(); err == nil || errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("a broken proof: %v", err)
+		}
+	})
+}
+
+func TestDatabaseWithoutTablesHoldsNoInstallation(t *testing.T) {
+	for name, url := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "new.db"), "postgres": pgtest.New(t)} {
+		t.Run(name, func(t *testing.T) { wantInstalled(t, open(t, url), false) })
+	}
+}
+
+func wantInstalled(t *testing.T, db *storage.DB, want bool) {
+	t.Helper()
+	if got, err := db.Installed(); got != want || err != nil {
+		t.Errorf("Installed = %v, %v", got, err)
+	}
 }
