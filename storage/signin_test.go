@@ -226,7 +226,9 @@ func TestSignInClosesOnce(t *testing.T) {
 		w := newWorld(t, db)
 		checkGuards(t, db, w, []guardCase{
 			{"open", func(*identity.SignIn) {}, true}, {"proved", proved, true}, {"closed", closed, false},
-		}, func(tx *storage.Tx, id string) (bool, error) { return tx.CloseSignIn(id, "", instant().Add(time.Second)) })
+		}, func(tx *storage.Tx, id string) (bool, error) {
+			return tx.CloseSignIn(id, "", instant().Add(time.Second))
+		})
 		want := w.signIn("sgn_0")
 		want.ClosedAt = instant().Add(time.Second)
 		same(t, signInOf(t, db, want.ID), want)
