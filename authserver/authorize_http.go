@@ -384,12 +384,13 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, client identity
 // appendQuery adds parameters to a URI and leaves what it has untouched (RFC
 // 6749, section 3.1.2).
 func appendQuery(uri string, values url.Values) string {
-	separator := "?"
-	if strings.Contains(uri, "?") {
-		separator = "&"
-		if strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&") {
-			separator = ""
-		}
+	_, query, has := strings.Cut(uri, "?")
+	separator := "&"
+	switch {
+	case !has:
+		separator = "?"
+	case query == "", strings.HasSuffix(query, "&"):
+		separator = ""
 	}
 	return uri + separator + values.Encode()
 }

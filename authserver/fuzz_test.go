@@ -130,7 +130,7 @@ func FuzzBasic(f *testing.F) {
 // FuzzAppendQuery adds an answer to a registered address: what was registered
 // stays as it is, and what is added comes out again.
 func FuzzAppendQuery(f *testing.F) {
-	for _, uri := range []string{"https://a.example/cb", "https://a.example/cb?", "https://a.example/cb?x=a+b", "https://a.example/cb?x&", "https://a.example", "com.example:/cb", "https://a.example/?a=b?c", "https://a.example/cb?state=own"} {
+	for _, uri := range []string{"https://a.example/cb", "https://a.example/cb?", "https://a.example/cb?x=a+b", "https://a.example/cb?x&", "https://a.example", "com.example:/cb", "https://a.example/?a=b?c", "https://a.example/cb?state=own", "https://a.example/cb??"} {
 		f.Add(uri, "state", "a b&c=d#e?f\r\n\"'")
 	}
 	f.Fuzz(func(t *testing.T, uri, name, value string) {
