@@ -17,6 +17,7 @@ TEST := go run $(GOTESTSUM) --format pkgname --hide-summary skipped -- -p 2
 CLIENTS := e2e/clients
 FUZZTIME ?= 10s
 LOOKS := Look|Axe|Screens
+SCREENS := e2e/screenshots
 
 .PHONY: help
 help: ## list the targets
@@ -71,8 +72,9 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 .PHONY: screens
 screens: ## pictures of every page into e2e/screenshots, with the checks of axe
-	SIMPLON_SCREENSHOTS='$(CURDIR)/e2e/screenshots' .ci/with-services \
-		"$(TEST) -timeout 15m -count=1 -run '$(LOOKS)' ./web/... ./e2e/..."
+	mkdir -p $(SCREENS)
+	SIMPLON_SCREENSHOTS='$(CURDIR)/$(SCREENS)' .ci/with-services \
+		"$(TEST) -timeout 15m -count=1 -run '$(LOOKS)|TestPages|TestDemo|TestSetupLink' ./web/... ./modules/demo/... ./e2e/..."
 
 .PHONY: soak
 soak: deps ## what races, 20 times over under the race detector, and each fuzz target for 5 minutes
@@ -90,4 +92,4 @@ dist: ## stripped binaries for linux/amd64 and linux/arm64 with checksums, in di
 
 .PHONY: clean
 clean: ## remove what was built (not ./data, not node_modules)
-	rm -rf dist .cache e2e/screenshots simplon
+	rm -rf dist .cache $(SCREENS) simplon
