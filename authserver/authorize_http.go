@@ -109,7 +109,7 @@ func (s *Server) client(r *http.Request, p params) (identity.Client, *refusal, e
 		return client, nil, err
 	}
 	if client.Disabled() {
-		return client, &refusal{err: &web.Error{Status: http.StatusBadRequest, Key: "disabled-client", Args: map[string]string{"client": client.Name}}}, nil
+		return client, &refusal{err: &web.Error{Status: http.StatusBadRequest, Key: "disabled-client"}}, nil
 	}
 	if !identity.MatchRedirectURI(client.Kind, client.RedirectURIs, p["redirect_uri"]) {
 		page := &web.RedirectErrorPage{Client: client.Name, Received: p["redirect_uri"], Rule: "exact", ID: web.RequestID(r.Context())}

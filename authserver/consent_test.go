@@ -163,6 +163,7 @@ func TestSignInExpiresAndClosesForGood(t *testing.T) {
 	if q := p.submit("/password", "password", ada.password); q.status != http.StatusGone || b.cookie(cookieSession) != "" {
 		t.Errorf("an expired sign-in took a password: %s", q)
 	}
+	b.get(p.path).want(http.StatusGone, "Start again at "+shop.Name) // the button said "at {app}" once
 	done := b.authorize(shop).prove(ada)
 	first := done.code()
 	if again := b.get(done.path).code(); again != first {

@@ -141,7 +141,7 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) over(key string, f identity.Facts) error {
 	e := &web.Error{Status: http.StatusGone, Key: key, Action: &web.Link{URL: "/", Label: "action.home"}}
 	if f.Client != nil {
-		e.Args = map[string]string{"client": f.Client.Name}
+		e.Args = map[string]string{"app": f.Client.Name}
 		e.Action = nil
 		if f.Client.HomeURL != "" {
 			e.Action = &web.Link{URL: f.Client.HomeURL, Label: "action.start-again"}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -32,7 +33,8 @@ type violation struct {
 }
 
 // CheckPage takes a picture of the page under that name and reports every axe
-// violation and any horizontal overflow at 320 pixels as test errors.
+// violation, any placeholder that nobody filled and any horizontal overflow at
+// 320 pixels as test errors.
 func (t *Tab) CheckPage(name string) {
 	t.tb.Helper()
 	t.Screenshot(name)
@@ -42,6 +44,9 @@ func (t *Tab) CheckPage(name string) {
 			fmt.Fprintf(&where, "\n  %s\n    %s", n.HTML, strings.ReplaceAll(n.Why, "\n", "\n    "))
 		}
 		t.tb.Errorf("%s (%s): axe %s, %s: %s%s", name, t.Look.Name, v.ID, v.Impact, v.Help, where.String())
+	}
+	if hole := regexp.MustCompile(`\{[a-z]+\}`).FindString(t.Text("body")); hole != "" {
+		t.tb.Errorf("%s (%s): a text shows its placeholder %s", name, t.Look.Name, hole)
 	}
 	if wide := t.overflow(); wide != "" {
 		t.tb.Errorf("%s (%s): wider than %d px: %s", name, t.Look.Name, narrow, wide)
