@@ -45,7 +45,7 @@ func (t *Tab) CheckPage(name string) {
 		}
 		t.tb.Errorf("%s (%s): axe %s, %s: %s%s", name, t.Look.Name, v.ID, v.Impact, v.Help, where.String())
 	}
-	if hole := regexp.MustCompile(`\{[a-z]+\}`).FindString(t.Text("body")); hole != "" {
+	if hole := regexp.MustCompile(`\{[a-z]+\}`).FindString(Evaluate[string](t, `document.body.innerText`)); hole != "" {
 		t.tb.Errorf("%s (%s): a text shows its placeholder %s", name, t.Look.Name, hole)
 	}
 	if wide := t.overflow(); wide != "" {
